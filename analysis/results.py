@@ -28,7 +28,8 @@ class Estimate:
 
     value, [low, high] at `level` by `interval` (how it was made); `null`, what structureless data of the same
     shape gives (by `null_method`), with [null_low, null_high] where known; n samples, d units. A number that has no
-    interval or no null by its nature says why: "none: " and the reason in the place of how it was made.
+    interval or no null by its nature says why: "none: " and the reason in the place of how it was made. Numbers up to
+    `rounding` are what single precision leaves of 0.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Estimate:
     d: int = 0
     estimator: str = ""
     unit: str = ""
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ class Matrix(Result):
     `few_means` says of them instead: these cells are hatched. `path` (p,) is the place among the columns at which a
     line called `path_name` crosses each row, drawn where rows and columns stand in the order given. `outlines` (k, 4)
     int are blocks drawn around cells, each first row, row after the last, first column, column after the last;
-    `outline_name` says what they are."""
+    `outline_name` says what they are. `rounding` (p, q) is what the precision of the inputs leaves of a cell that is
+    0."""
 
     kind: ClassVar[str] = "matrix"
     values: np.ndarray
@@ -162,6 +165,7 @@ class Matrix(Result):
     path_name: str = ""
     outlines: np.ndarray | None = None
     outline_name: str = ""
+    rounding: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,12 +306,13 @@ class Partition(Result):
 @dataclass(frozen=True, kw_only=True)
 class Gallery(Result):
     """Groups of rows to look at: `groups` name → row indices, `values` name → what each row has (same lengths), which
-    `value_name` says what it is."""
+    `value_name` says what it is. `of`: "rows", or "samples" where a row stands for its whole sample."""
 
     kind: ClassVar[str] = "gallery"
     groups: dict[str, np.ndarray]
     values: dict[str, np.ndarray] = field(default_factory=dict)
     value_name: str = "activation"
+    of: str = "rows"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -456,6 +461,18 @@ def save(result: Result, path: str | os.PathLike) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def plain_fields(path: str | os.PathLike) -> dict:
+    """The fields that `save` wrote besides the arrays, the origin as plain values; no array is read. Raises
+    StoreDamaged naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return dict(json.loads(bytes(data["__header__"]))["fields"])
+    except Exception as error:
+        raise StoreDamaged(
+            f"{path} cannot be read as a result ({error})", "", "Delete it and run again"
+        ) from None
 
 
 LARGEST = 4 << 30  # bytes in memory: a result from a stranger's pack may be made to fill it

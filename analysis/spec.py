@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -208,16 +208,21 @@ class Method:
     same_units: bool = False  # taps must have equally many units
     checkpoints: bool = False  # taps are those of several checkpoints, not several layers of one
     most_inputs: int | None = None  # of a method with more_inputs
-    roles: tuple[str, ...] = ()  # what each of a fixed number of taps is, for a form
+    roles: tuple[str, ...] = ()  # what each of a fixed number of taps is, or of the first of many, for a form
     # what stands beside an encoded tap: "layers" of its network, other "dictionaries" of its tap, other "networks", or
     # "nothing" where it may stand alone; empty: the tap that it came from
     others: str = ""
+    # what a page gives it of a recorded tap, where layers of its store alone would answer nothing: "outputs" (the
+    # layers, last what the network says), layers of "two networks", or "the same two" where layers go by their names
+    begins: str = ""
     needs: tuple[str, ...] = ()
     minimum_rows: int = 3
     worker: bool = False
     network: str = (
         ""  # the kind of `sources.network_facts` that it runs; of others it reads rows and passes nothing
     )
+    # (taps, params) -> whether a run asks that network, where the taps or the settings decide it
+    asks: Callable[[Sequence, object], bool] | None = None
     by_tokens: bool = False  # `cost` takes a third argument: the tokens of a sample, where taps keep them
     invariance: str = ""
     papers: tuple[str, ...] = ()

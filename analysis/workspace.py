@@ -23,7 +23,7 @@ import numpy as np
 
 from analysis import access, pipeline, registry
 from analysis.activations import Activations
-from analysis.errors import InputError, LoupeError, NewerSchema, NotFound, ParameterError
+from analysis.errors import InputError, LoupeError, NewerSchema, NotFound, ParameterError, StoreDamaged
 from analysis.features.shelf import FeatureShelf
 from analysis.people import People
 from analysis.results import Result
@@ -56,6 +56,7 @@ class Workspace:
         self.cache = ResultCache(path / "cache")
         self.people = People(path / "people.db")
         self._opened: dict[str, tuple[tuple[int, int], Store]] = {}
+        self._paths: dict[str, Path] = {}
         self.features = FeatureShelf(path / "features")
 
     @classmethod
@@ -111,9 +112,9 @@ class Workspace:
     def store(self, name: str) -> Store:
         """One store by name, kept open until it or its encoded taps change. Raises NotFound, StoreDamaged,
         NewerSchema."""
-        path = self._store_path(name)
+        path = self._paths.get(name) or self._store_path(name)
         try:
-            changed = (os.stat(os.path.join(path, "manifest.json")).st_mtime_ns, encoded_at(path))
+            changed = (os.stat(f"{path}/manifest.json").st_mtime_ns, encoded_at(path))
         except (FileNotFoundError, NotADirectoryError):
             there = [
                 p.name for p in sorted((self.path / "stores").glob("*")) if (p / "manifest.json").exists()
@@ -123,6 +124,9 @@ class Workspace:
             ) from None
         kept = self._opened.get(name)
         if kept is None or kept[0] != changed:
+            self._paths[name] = (
+                path  # only of stores that are there: the names that strangers ask for have no end
+            )
             self._opened[name] = kept = (changed, Store.open(path))
         return kept[1]
 
@@ -202,9 +206,14 @@ class Workspace:
         key = self.key(method, references, params, seed=seed)
         if not self.cache.has(key):
             return None
-        found = _kept(str(self.cache.path(key)))
+        try:
+            found = _kept(str(self.cache.path(key)))
+        except StoreDamaged:
+            if self.cache.path(key).exists():
+                raise
+            return None  # it went between the two looks
         tiles = getattr(found, "tiles", "")
-        return found if not tiles or self.cache.folder(tiles).is_dir() else None
+        return found if not tiles or self.cache.has_folder(tiles) else None
 
     # ------------------------------------------------------------------ people
     def selections(self, store: str | None = None) -> list[Selection]:

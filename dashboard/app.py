@@ -6,8 +6,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import brand, errors, observed, pages, state
-from dashboard.parts import followed_link, log_file, share_menu, shown_results, sidebar, tour_bar, visitor
+from dashboard import brand, crowding, errors, observed, state
+from dashboard.parts import (
+    followed_link,
+    log_file,
+    navigation_pages,
+    share_menu,
+    shown_results,
+    sidebar,
+    tour_bar,
+    visitor,
+)
 
 st.set_page_config(page_title="Feature Loupe", page_icon=brand.icon(), layout="wide")
 look = (Path(__file__).parent / "frame.css").read_text(encoding="utf-8")
@@ -15,16 +24,7 @@ st.html(f"<style>:root {{ color-scheme: {state.theme()}; }}\n{look}</style>")
 log_file.once()
 st.logo(brand.wordmark(state.theme()), icon_image=brand.icon(), size="large")
 
-listed = {
-    info.name: st.Page(
-        info.file,
-        title=info.title,
-        icon=info.icon,
-        default=info.default,
-        url_path=None if info.default else info.name,
-    )
-    for info in pages.pages()
-}
+listed = navigation_pages.listed()
 chosen = st.navigation(list(listed.values()))
 name = next(name for name, page in listed.items() if page is chosen)
 
@@ -49,7 +49,7 @@ def draw() -> None:
     state.leave_page(name)
 
 
-with observed.run(name):
+with observed.run(name), crowding.turn():
     let_in = False
     with errors.shown():
         let_in = visitor.let_in()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import streamlit as st
@@ -39,6 +39,16 @@ def draw(
         with st.expander(count(len(listed) - few, "more setting")):
             values |= _grid(listed[few:], columns, across, layers, prefix)
     return {p.name: values[p.name] for p in listed if values[p.name] != p.default}
+
+
+def chosen(params: type, names: Collection[str], across: int = 2, prefix: str = PREFIX) -> dict:
+    """Widgets for some parameters of a dataclass alone, in the order of `names`; returns all their values."""
+    known = {p.name: p for p in params_of(params)}
+    listed = [known[name] for name in names]
+    wide = [p for p in listed if p.kind == "choice"]  # choices need the room
+    return _grid(wide, (), 1, {}, prefix) | _grid(
+        [p for p in listed if p not in wide], (), across, {}, prefix
+    )
 
 
 def _grid(

@@ -27,7 +27,8 @@ NEEDED = (  # in the order of need, for the map
 )
 FAMILIES = ("projection", "clusters")  # of the methods that the map offers
 LATER = (  # what other pages draw with, and what the first who writes a note needs
-    "plotly.graph_objects", "dashboard.figures.screen", "analysis.people.history",
+    "plotly.graph_objects", "dashboard.figures.screen", "analysis.people.history", "alembic.runtime.migration",
+    "alembic.operations",
 )  # fmt: skip
 SHOW_WITHIN = 60.0  # seconds for the server to answer; later, no browser is opened
 LATER_SECONDS = 2.0  # by then the map is drawn; before, these would take its processor time

@@ -185,19 +185,24 @@ def between(low: float | None, high: float | None, kind: type = float) -> Callab
     return read
 
 
-def bound(name: str, default: Any, allowed=None, *, where: str = "", resets: tuple[str, ...] = ()) -> dict:
+def bound(
+    name: str, default: Any, allowed=None, *, where: str = "", resets: tuple[str, ...] = (),
+    keeps: Callable[[Any], Collection[str]] | None = None,
+) -> dict:  # fmt: skip
     """Arguments that tie a widget to URL parameter `name`:
 
         colour = st.selectbox("Colour", columns, **state.bound("colour", "label", columns))
 
     The widget shows the URL's value and writes back what the user chooses (the default leaves the URL short).
     `where` tells two widgets of one parameter apart. `resets`: prefixes of parameters that lose their meaning
-    when this one changes. Not for use in `st.form`.
+    when this one changes; `keeps` names those among them that keep it with the new value. Not for use in `st.form`.
     """
 
     def write(value: Any) -> None:
+        held = kept(*keeps(value)) if keeps else {}
         for prefix in resets:
             clear_params(prefix)
+        set_params(**held)
         set_params(**{name: None if value == default else value})
 
     return tied(f"{where}:{name}", param(name, default, allowed), write)

@@ -80,7 +80,8 @@ def test_no_passes_are_told_of_a_network_that_the_method_does_not_run(tmp_path):
     runs = {
         "attention_atlas": (True, False, False), "cache_rank": (True, False, False),
         "view_sphere": (True, False, False), "token_ledger": (True, True, False), "logit_lens": (True, True, False),
-        "router_load": (False, False, False), "token_order": (True, True, True), "band_dropout": (True, True, True),
+        "router_load": (False, False, False), "ssm_memory": (False, True, False), "ssm_poles": (False, True, False),
+        "ssm_kernel": (False, True, False), "token_order": (True, True, True), "band_dropout": (True, True, True),
     }  # fmt: skip
     for method, expected in runs.items():
         told = [beyond(method, [of_a_folder(tmp_path, c)])[1] > 0 for c in (attends, scans, neither)]
@@ -90,6 +91,23 @@ def test_no_passes_are_told_of_a_network_that_the_method_does_not_run(tmp_path):
     assert beyond("token_ledger", [mixture])[1] > 0
     assert beyond("token_ledger", [mixture], source=ROWS) == (0, 0)
     assert {m.network for m in registry.methods().values()} - set(KINDS) == {""}
+
+
+@pytest.mark.parametrize("method", ["view_sets", "view_sphere"])
+def test_views_that_are_samples_of_their_own_pass_through_no_network(tmp_path, method):
+    """No head sees two of them: their rows are read. Where a sample is a set, the network is asked."""
+    one = of_a_folder(tmp_path, {"num_attention_heads": 4})
+    assert beyond(method, [one])[1] > 0
+    one.samples["object"] = np.repeat(np.arange(10), 4).astype(str)
+    assert beyond(method, [one]) == (0, 0)
+    assert beyond(method, [one], views=5)[1] > 0  # the tokens of a sample are asked for as its views
+
+
+def test_two_taps_for_two_axes_pass_through_no_network(tmp_path):
+    taps = [of_a_folder(tmp_path, {"num_attention_heads": 4}) for _ in range(2)]
+    for method in ("axis_attention", "axis_matrix"):
+        assert beyond(method, taps[:1])[1] > 0
+        assert beyond(method, taps)[1] == 0
 
 
 def test_the_order_of_tokens_costs_a_pass_for_each_token():

@@ -139,6 +139,42 @@ def test_a_block_with_turned_weights_and_a_tied_table(monkeypatch, tmp_path, rng
         neurons_of(Tap(np.zeros((2, D))), "transformer.h.7.mlp")
 
 
+def test_of_a_network_that_sees_the_part_that_answers_is_read(monkeypatch, tmp_path, rng):
+    """The vision tower beside a language model is as wide and has no gates: its neurons write no words."""
+    stem, tower = "language_model.model.layers.0.", "vision_tower.vision_model.encoder.layers.0."
+    tensors = {
+        "lm_head.weight": rng.standard_normal((V, D)), "language_model.model.norm.weight": np.ones(D),
+        f"{stem}mlp.up_proj.weight": rng.standard_normal((M, D)),
+        f"{stem}mlp.gate_proj.weight": rng.standard_normal((M, D)),
+        f"{stem}mlp.down_proj.weight": rng.standard_normal((D, M)),
+        f"{tower}mlp.fc1.weight": rng.standard_normal((M, D)), f"{tower}mlp.fc2.weight": rng.standard_normal((D, M)),
+    }  # fmt: skip
+    network = written(tmp_path / "llava", tensors, {"architectures": ["LlavaForConditionalGeneration"]})
+    found = passport(monkeypatch, network)
+    assert {n.partition(":")[0] for n in found.columns["neuron"]} == {f"{stem}mlp"}
+    assert any("vision_tower.vision_model.encoder.layers do not write" in c for c in found.caveats)
+
+
+def test_experts_are_blocks_of_their_own(monkeypatch, tmp_path, rng):
+    stem, tensors = (
+        "model.layers.0.block_sparse_moe.experts.",
+        {"lm_head.weight": rng.standard_normal((V, D))},
+    )
+    for e in range(2):
+        tensors |= {f"{stem}{e}.{w}.weight": rng.standard_normal((M, D)) for w in ("w1", "w3")}
+        tensors[f"{stem}{e}.w2.weight"] = rng.standard_normal((D, M))
+    network = written(tmp_path / "mixtral", tensors, {"architectures": ["MixtralForCausalLM"]})
+    found = passport(monkeypatch, network, tokens=1)
+    assert len(found.columns["neuron"]) == 2 * M
+    table = tensors["lm_head.weight"] - tensors["lm_head.weight"].mean(axis=0)
+    for e, kind, word in ((0, "w1", "gate"), (1, "w3", "reads")):
+        at = list(found.columns["neuron"]).index(f"{stem}{e}:3")
+        row = tensors[f"{stem}{e}.{kind}.weight"][3]
+        known = (table @ row / np.linalg.norm(table, axis=1)).argmax()
+        assert found.columns[word][at] == str(known)
+    assert any("router sends there" in c for c in found.caveats)
+
+
 def test_two_checkpoints_agree_by_place(monkeypatch, llama):
     _, network = llama
     monkeypatch.setattr(neuron_vectors, "weights_of", lambda tap: network)

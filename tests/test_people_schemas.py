@@ -303,3 +303,17 @@ def test_a_wrong_password_is_a_sentence_without_it(tmp_path, server, monkeypatch
     with pytest.raises(InputError, match="does not answer") as caught:
         People(tmp_path / "people.db").note("s", "t", 1, "x")
     assert "a-wrong-one" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_letter_is_refused_before_anything_is_written(
+    tmp_path, server, monkeypatch, encoding
+):
+    """`initdb` in the C locale makes SQL_ASCII, where texts come back as bytes; LATIN1 refuses most names."""
+    name = f"loupe_{encoding.lower()}"
+    server.sql(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    monkeypatch.setenv("LOUPE_DATABASE_URL", server.url(name))
+    with pytest.raises(InputError, match=f"keeps its texts as {encoding}") as caught:
+        People(tmp_path / "people.db").note("s", "t", 1, "Größe")
+    assert "UTF8" in str(caught.value)
+    assert server.sql("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'loupe%'", name) == [(0,)]

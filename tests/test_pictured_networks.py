@@ -10,11 +10,15 @@ t = pytest.importorskip("transformers")
 
 from hugging_face_subjects import SMALL, VISION, WORDS, add_tokenizer  # noqa: E402
 
+from analysis.methods.tokens.attention_pattern import AttentionPatternParams, attention_pattern  # noqa: E402
+from analysis.methods.tokens.attention_rollout import AttentionRolloutParams, attention_rollout  # noqa: E402
 from analysis.methods.tokens.token_film import TokenFilmParams, token_film  # noqa: E402
 from analysis.recording.recorder import record  # noqa: E402
 from analysis.sources.checkpoint import open_checkpoint  # noqa: E402
 from analysis.sources.data import open_data  # noqa: E402
 from analysis.tokens.asking import TokenDesk  # noqa: E402
+from analysis.tokens.attention.heads import heads_of  # noqa: E402
+from analysis.tokens.attention.rollout import rollouts  # noqa: E402
 from analysis.tokens.state import GONE  # noqa: E402
 
 PICTURE = len(WORDS)
@@ -50,11 +54,39 @@ def test_a_picture_is_asked_about_and_a_text_is_read(folder):
     assert loaded.forward(loaded.prepare(["a b c"])).logits.shape == (1, 3, 16)
 
 
-def test_tokens_of_the_picture_are_removed_and_words_stay(folder):
+@pytest.fixture(scope="module")
+def tap(folder):
     checkpoint = open_checkpoint(folder / "net")
     store = record(checkpoint, open_data(folder / "images.npy"), folder / "s", name="s", tokens="all",
                    taps="model.language_model.layers.1", dtype="float32", loaded=checkpoint.load())  # fmt: skip
-    tap = store.activations("model.language_model.layers.1")
+    return store.activations("model.language_model.layers.1")
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        (attention_pattern, AttentionPatternParams(sample=1, head=2)),
+        (attention_rollout, AttentionRolloutParams(sample=1)),
+    ],
+)
+def test_what_is_read_of_a_picture_lies_on_the_picture_and_words_are_told(tap, method, params):
+    found = method(tap, params)
+    reader = heads_of(tap, 32, np.random.default_rng(0), also=1)
+    here = reader.layout.cell[1] >= 0
+    assert (found.grid, found.leading, here.sum()) == ((4, 4), (~here & reader.layout.present[1]).sum(), 16)
+    assert found.pictures.shape[1:3] == (16, 16)
+    readout = int(reader.layout.present[1].sum()) - 1
+    if method is attention_pattern:
+        row = reader.rows(1, 1, readout, readout + 1)[1, 0]
+    else:
+        row = rollouts(reader, np.full(reader.n, readout), lambda *_: None)[1]
+    np.testing.assert_allclose(found.values[0, found.leading :], row[here] * (readout + 1), rtol=1e-9)
+    np.testing.assert_allclose(found.values[0].sum(), readout + 1, rtol=1e-9)
+    beside = next(c for c in found.caveats if c.startswith("Not on the picture"))
+    assert beside.count("'") == 2 * found.leading
+
+
+def test_tokens_of_the_picture_are_removed_and_words_stay(tap):
     film = token_film(tap, TokenFilmParams(rule="fastv", sample=1, share=0.25, draws=2))
     assert not any("not run" in c for c in film.caveats)
     pictured = np.array([w == "picture" for w in TokenDesk(tap).dump(1).words])

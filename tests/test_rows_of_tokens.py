@@ -116,6 +116,22 @@ def test_a_method_a_rule_or_a_kind_of_set_serves(title):
     assert named(title)
 
 
+def test_each_part_is_asked_for_on_a_page():
+    """The page of tokens, or the one that a method's family has."""
+    from dashboard.browse.token_questions import QUESTIONS
+
+    asked = {id for view in QUESTIONS.values() for id in view.asks.values()}
+    elsewhere = {
+        "correlation_map",
+        "upgrade_regressions",
+        "neural_collapse",
+        "principal_angle_spectrum",
+        "subspace_distances",
+        "pitome",
+    }  # Compare, Analyses, Subspaces, a rule of the film
+    assert {id for ids in PROMISED.values() for id in ids} <= asked | elsewhere
+
+
 def test_titles_are_told_once():
     assert len(set(TITLES)) == len(TITLES)
 
@@ -133,6 +149,31 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
     ),
     "DVPT: Dynamic": ("prompt_attention", "adapted_features"),
     "Balanced Multi-Task": ("branch_mix", "confidence_histograms", "class_confusion"),
+    "Softmax-free Linear": ("attention_spectrum", "mixing_matrix", "mixing_measures"),
+    "Kolmogorov-Arnold Attention": ("attention_spectrum", "mixing_measures"),
+    "ResQ: mixed-precision": ("channel_ranges", "tap_bits", "cache_quantisation"),
+    "Feature Coding in the Era": ("rate_distortion", "coded_answer", "channel_ranges"),
+    "Mixture of Prompt Learning": ("router_load", "expert_samples", "prompt_words"),
+    "Mamba-FSCIL": (
+        "scan_groups",
+        "ssm_memory",
+        "adapted_features",
+        "upgrade_regressions",
+        "neural_collapse",
+    ),
+    "Global Features are All": ("pooling_curve", "refined_ranking"),
+    "PLLaVA": ("token_norms", "long_tokens_read"),
+    "What can a Single Attention": ("attention_atlas", "head_weights"),
+    "xKV": ("cross_layer_cache", "cache_spectra"),
+    "Mamba2D": ("scan_folded", "influence_map"),
+    "VCMamba": ("mixing_matrix", "scan_folded", "influence_map"),
+    "Bridging the Gap": ("correlation_map", "feature_collapse", "attention_atlas"),
+    "Accelerating Transformers with Spectrum": ("pitome", "graph_spectrum"),
+    "Beyond Not-Forgetting": ("gradient_overlap", "principal_angle_spectrum", "subspace_distances"),
+    "ConViT": ("attention_atlas", "head_offsets"),
+    "Growing Transformers": ("growth_timeline", "merged_answers"),
+    "Redesigning Multi-Scale": ("expert_territory", "scale_counts"),
+    "Dynamic Perceiver": ("early_exits", "exit_samples", "prompt_attention", "exit_divergence"),
 }
 
 

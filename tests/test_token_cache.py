@@ -10,7 +10,7 @@ import pytest
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import InputError, NotFound, ShapeError
-from analysis.methods.tokens.cache_error import CacheErrorParams, cache_error
+from analysis.methods.tokens.cache_error import RANKS, CacheErrorParams, cache_error
 from analysis.methods.tokens.cache_kept import CacheKeptParams, cache_kept
 from analysis.methods.tokens.cache_rank import CacheRankParams, cache_rank
 from analysis.pipeline import key
@@ -462,6 +462,19 @@ def test_trained_projections_of_rows_stand_beside_the_others(tmp_path):
     assert "by the trained one" in shown.reading
     without = cache_rank(tap, CacheRankParams(shown=TRAINED))
     assert any("cells are query-weighted" in c for c in without.caveats)
+
+
+def test_errors_are_drawn_over_the_bytes_that_a_token_takes(rng):
+    x = rng.standard_normal((96, 8))
+    tap = ArrayActivations(x, name="x", layout=Layout(np.arange(0, 97, 12)))
+    whole = 2 * 2 * 4 * 2  # keys and values of two heads, four numbers each, of two bytes
+    found = cache_error(tap)
+    numbers = cache_error(tap, CacheErrorParams(over=RANKS))
+    np.testing.assert_allclose(found.x, whole * numbers.x / 4)
+    np.testing.assert_allclose(numbers.x, np.arange(1, 5))
+    assert f"{whole} bytes" in " ".join(found.caveats)
+    keys = cache_error(tap, CacheErrorParams(values=False))
+    np.testing.assert_allclose(keys.x, whole / 2 + whole / 2 * numbers.x / 4)
 
 
 def test_matrices_of_blocks_are_rounded_output_by_output(networks):

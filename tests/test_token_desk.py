@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.errors import NotFound, StoreDamaged
+from analysis.errors import NotFound, ParameterError, StoreDamaged
 from analysis.tokens.asking import TokenDesk
 from analysis.tokens.dump import simulate
 from analysis.tokens.kept_dump import keep, load, place_of
@@ -69,3 +69,17 @@ def test_what_is_not_there_is_said(tap, tmp_path):
     path.write_bytes(b"no file of ours")
     with pytest.raises(StoreDamaged, match=r"broken\.npz"):
         load(path)
+
+
+def test_settings_count_where_rows_stand_for_tokens_and_wrong_ones_are_refused(tap):
+    desk = TokenDesk(tap)
+    few, many = (desk.applied(2, "last", 0.5, {"sinks": k}) for k in (0, 5))
+    assert (few.owners[-1] != many.owners[-1]).any()
+    with pytest.raises(ParameterError):
+        desk.applied(2, "last", 0.5, {"sinks": -1})
+
+
+def test_faults_of_rows_are_told_and_what_only_a_run_shows_is_not_seen(tap):
+    found = {name: verdict for name, verdict, _ in TokenDesk(tap).applied(2, "evit", 0.5).faults}
+    assert found["weights of a merge"] == "fault"
+    assert found["pruned tokens still computed"] == "not seen"

@@ -86,6 +86,9 @@ def test_undamped_pagerank_is_a_sink_and_uniform_attention_is_not():
     assert sink.verdict == NONE
     assert sink.found == pytest.approx(0.18, abs=1e-3) == sink.expected
     assert "72 to 1" in sink.sentence
+    spread = texts(uniform(20, causal=False), 2)
+    found = faults(spread, rule("pagerank"), simulate(spread, rule("pagerank"), at_layer(1, 9, 2, 18)))
+    assert of(found, "first-token sink of the score").verdict == NONE
     heavy = 0.2 * uniform(20)
     heavy[:, :, 0] += 0.8
     dump = texts(heavy, 2)
@@ -135,6 +138,7 @@ def test_mass_and_weights_that_do_not_add_up_are_found():
     assert of(found, "weights of a merge").found == pytest.approx(
         17 / 37, abs=1e-9
     )  # uniform attention over 37
+    assert of(found, "weights of a merge").verdict == FAULT
     assert of(found, "mass not conserved").verdict == NONE
     dropped = simulate(dump, rule("class_attention"), at_layer(0, 20, 3, 36))
     assert of(faults(dump, rule("class_attention"), dropped), "mass not conserved").verdict == NONE

@@ -113,3 +113,78 @@ def test_a_divergence_that_is_next_to_nothing_is_told_without_powers_of_ten():
         {**answer, "nats": 7.2e-05}, "ToMe"
     )
     assert "divergence 0.25 nats" in token_rules.answer_sentence({**answer, "nats": 0.25}, "ToMe")
+
+
+def test_layers_are_told_with_the_linear_and_the_quadratic_part_apart():
+    """Against the closed form by hand: 13 tokens of 5 units, blocks of one head and an MLP of 20."""
+    from analysis.tokens.kept_dump import place_of
+
+    path = str(place_of(token_path(), Workspace.open(token_path()).activations(TAP).digest, 0))
+    one = token_rules.shown(path, "tome", 0.5, 0)
+    table = token_rules.layer_table([one], token_rules.opened(path)).columns
+    tokens = table["tokens, ToMe"]
+    assert tokens[0] == 13
+    assert (np.diff(tokens) < 0).all()
+    np.testing.assert_allclose(table["quadratic, ToMe"], 2 * tokens**2 * 5 / 1e6)
+    behind = np.append(tokens[1:], one.counts[-1])  # ToMe acts before the MLP
+    np.testing.assert_allclose(table["linear, ToMe"], (tokens * 4 * 25 + behind * 2 * 5 * 20) / 1e6)
+    np.testing.assert_allclose(table["linear, full"], 13 * (4 * 25 + 2 * 5 * 20) / 1e6)
+    curve = token_rules.staircase([one], token_rules.opened(path)).series
+    np.testing.assert_allclose(curve["ToMe"], table["linear, ToMe"] + table["quadratic, ToMe"])
+
+
+def test_what_needs_the_network_is_said_where_there_is_none():
+    said = texts(film(rule="tome"))
+    assert "Only the network itself can tell" in said
+    assert "the answer is the network's own" not in said
+    assert "Layer by layer" in said
+
+
+def test_the_run_and_its_film_are_compared():
+    owner = np.array([[0, 1, 2, 3], [0, 1, -1, 3]])
+    one = SimpleNamespace(film=SimpleNamespace(owner=owner))
+    answer = {"seconds": 0.1, "owners": owner.tolist()}
+    assert "exactly the tokens of the film" in token_rules.agreement_sentence(answer, one)
+    answer["owners"] = [[0, 1, 2, 3], [0, -1, 2, 3]]
+    assert "left 3 tokens, 2 of them" in token_rules.agreement_sentence(answer, one)
+    assert "0.50" in token_rules.agreement_sentence(answer, one)
+    assert token_rules.agreement_sentence(answer | {"seconds": 0.0}, one) == ""
+
+
+def test_faults_of_the_run_are_reported_by_themselves(monkeypatch):
+    from dashboard.components import film_answer
+
+    said = []
+    monkeypatch.setattr(film_answer.st, "markdown", said.append)
+    monkeypatch.setattr(film_answer.st, "caption", lambda *_: None)
+    monkeypatch.setattr(
+        film_answer.st, "expander", lambda head, expanded: said.append((head, expanded)) or nothing()
+    )
+    lines = (("weights of a merge", "fault", "a <sum>"), ("rows of attention", "none found", "fine"),
+             ("class token lost", "not seen", "There is none."))  # fmt: skip
+    film_answer._faults({"faults": lines}, "EViT")
+    assert said[0] == ("Fault report of EViT: 1 fault in this sample", True)
+    assert "weights of a merge" in said[1]
+    assert "<sum>" not in said[1]
+    assert "not there: rows of attention." in said[1]
+    assert "Not seen: class token lost" in said[1]
+
+
+def nothing():
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+def test_a_text_behind_a_layer_has_what_is_gone_struck_and_what_merged_underlined():
+    from analysis.results import TokenFilm
+    from dashboard.figures.film_text import text_after
+
+    made = TokenFilm(title="planted", names=("input", "layer 1"), words=("<a>", "b\n", "c", "d"),
+                     owner=np.array([[0, 1, 2, 3], [0, -1, 2, 2]]))  # fmt: skip
+    before, behind = (text_after(made, step, "light") for step in (0, 1))
+    assert "<s " not in before
+    assert "<a>" not in before
+    assert behind.count("<s ") == 1
+    assert behind.count("border-bottom") == 2
+    assert text_after(made, 1, "dark") == behind

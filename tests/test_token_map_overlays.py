@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from test_figures_planted import token_map
@@ -79,9 +81,13 @@ def test_words_wrap_and_long_maps_stay_rows():
     many = token_map(2, values=np.ones((2, 120)), grid=None, leading=0, words=(("seven77",) * 120,))
     placed, names, lines = word_flow.laid_out(many)
     assert max(c + len(w) for *_, c, w in placed) <= word_flow.COLUMNS
-    assert len({line for _, _, line, _, _ in placed}) == 2 * 14
-    assert [line for line, _ in names] == [0, 16]
-    assert lines == 31
+    assert len({line for _, _, line, _, _ in placed}) == 2 * 15
+    assert [line for line, _ in names] == [0, 17]
+    assert lines == 33
+    beside = [(a, b) for a, b in pairwise(placed) if a[2] == b[2]]
+    assert all(
+        b[3] - (a[3] + len(a[4])) >= 1 for a, b in beside
+    )  # a whole letter of ground between two words
     assert not word_flow.fits(token_map(30, grid=None, words=(("a",) * 19,)))
     assert not word_flow.fits(token_map(2, grid=None))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,22 @@ import pytest
 
 pytest.importorskip("transformers")
 
+import torch
+
 import analysis
 from analysis.methods.tokens.token_faults import TokenFaultsParams, token_faults
 from analysis.methods.tokens.token_film import TokenFilmParams, token_film
 from analysis.methods.tokens.token_rankings import TokenRankingsParams, token_rankings
 from analysis.methods.tokens.token_search import TokenSearchParams, token_search
+from analysis.tokens import asking
+from analysis.tokens.asking import TokenDesk
 from analysis.tokens.fault import FAULT
 from analysis.tokens.moved_answers import CHANGED, NATS, NetworkAnswers
+from analysis.tokens.networks.attending import Attending
+from analysis.tokens.networks.passing import Passing
 from analysis.tokens.opened import opened
 from analysis.tokens.rule import rule
+from analysis.tokens.state import GONE
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "workspace"
 
@@ -89,3 +97,62 @@ def test_layers_of_a_trained_network_rank_tokens_more_by_place_than_by_chance(vi
     assert found.row_names == ("layer 1", "layer 2", "layer 3", "layer 4")
     assert found.null[1, 2] > found.null_band[1]  # another sample's ranking is alike, too
     assert found.values[1, 2] > found.null[1, 2]
+
+
+def planted(kind: str):
+    """ToMe with a fault in it."""
+    one = rule("tome")
+    if kind == "log-size term missing":
+        return replace(one, proportional=False)
+
+    def decide(view, remove, settings, rng):
+        step = one.decide(view, remove, settings, rng)
+        if kind == "weights of a merge":
+            return replace(step, weight=np.full(step.into.shape, 0.7), summed=True)
+        into = step.into.copy()
+        if kind == "class token lost":
+            into[:, 0] = into[:, 1] = 1
+        else:  # "mass not conserved": what should be merged is dropped
+            into[~step.kept] = GONE
+        return replace(step, into=into)
+
+    return replace(one, decide=decide)
+
+
+@pytest.mark.parametrize("kind", ["log-size term missing", "weights of a merge", "class token lost",
+                                  "mass not conserved"])  # fmt: skip
+def test_a_fault_that_is_planted_in_a_rule_is_reported_with_the_answer(vit, monkeypatch, kind):
+    desk = TokenDesk(vit)
+    whole = {name for name, verdict, _ in desk.applied(3, "tome", 0.4).faults if verdict == FAULT}
+    assert whole == set()
+    monkeypatch.setattr(asking, "rule", lambda _: planted(kind))
+    found = {name for name, verdict, _ in desk.applied(3, "tome", 0.4).faults if verdict == FAULT}
+    assert kind in found
+    assert found <= {kind, "weights of a merge"}
+
+
+def test_attention_whose_rows_lose_weight_and_tokens_only_masked_are_reported(vit, monkeypatch):
+    desk = TokenDesk(vit)
+    own = Attending.__call__
+
+    def discarding(self, *given):
+        out = own(self, *given)
+        if self.done.weights is not None:
+            self.done.weights = self.done.weights * 0.9
+        return out
+
+    monkeypatch.setattr(Attending, "__call__", discarding)
+    found = {name for name, verdict, _ in desk.applied(3, "tome", 0.4).faults if verdict == FAULT}
+    assert "rows of attention" in found
+    monkeypatch.setattr(Attending, "__call__", own)
+    keep = Passing._keep
+
+    def whole(self, name, values):
+        """As if tokens that are gone had been computed as well."""
+        if name == "hidden" and values.shape[1] < 17:
+            values = torch.cat([values, values[:, :1].expand(-1, 17 - values.shape[1], -1)], dim=1)
+        keep(self, name, values)
+
+    monkeypatch.setattr(Passing, "_keep", whole)
+    found = {name for name, verdict, _ in desk.applied(3, "tome", 0.4).faults if verdict == FAULT}
+    assert found == {"pruned tokens still computed"}

@@ -99,7 +99,7 @@ def test_distances_from_each_other_have_an_interval_from_five_samples_on():
 @pytest.mark.parametrize("method", ["attention_pattern", "attention_rollout"])
 def test_two_samples_have_no_interval(method):
     found = run(method, tap(RNG(1).standard_normal((2, 6, 5))))
-    each = [e for e in found.estimates if e.name.endswith("from places alone")]
+    each = [e for e in found.estimates if "places alone" in e.name]
     assert each
     assert all(e.low is None for e in each)
 

@@ -25,6 +25,7 @@ from analysis.methods.tokens.token_film import TokenFilmParams, token_film
 from analysis.methods.tokens.token_ledger import TokenLedgerParams, token_ledger
 from analysis.tokens.mixers import ssm, state_spaces
 from analysis.tokens.mixers.linear_attention import LINEAR
+from analysis.tokens.mixers.reading import network_mixers
 from analysis.tokens.state import GONE
 
 ROWS = {
@@ -116,15 +117,43 @@ def test_memory_at_run_time_and_of_the_weights(tap):
 
 
 def test_poles_and_kernels_of_the_weights(tap):
-    found = ssm_poles(tap, SsmPolesParams(plane=CONTINUOUS))
+    found = ssm_poles(tap, SsmPolesParams(plane=CONTINUOUS, steps=WEIGHTS))
     np.testing.assert_allclose(np.unique(found.positions[:, 0].round(4)), [-4, -3, -2, -1])
     np.testing.assert_allclose(found.columns[DRIFT], 0, atol=1e-5)
     assert "modes lie still where the family" in found.reading
     assert found.columns["channel"].min() == 1
-    kernel = ssm_kernel(tap, SsmKernelParams(layer=2))
+    kernel = ssm_kernel(tap, SsmKernelParams(layer=2, steps=WEIGHTS))
     for name, k in kernel.series.items():
         np.testing.assert_allclose(k, kernel.null[name], rtol=1e-4)
-    assert len(ssm_kernel(tap, SsmKernelParams(show=FREQUENCY)).x) == 33
+    assert len(ssm_kernel(tap, SsmKernelParams(show=FREQUENCY, steps=WEIGHTS)).x) == 33
+    with pytest.raises(NotFound, match="layer 3"):
+        ssm_kernel(tap, SsmKernelParams(layer=3))
+
+
+def test_poles_and_answers_at_run_time_are_those_of_the_captured_scan(tap):
+    """Against Δ, B and C of every sample, written out: geometric means over tokens, means along diagonals."""
+    scans = network_mixers(tap, 16, np.random.default_rng(0))
+    read = [scans.read(k).scans[1] for k in range(scans.n)]
+    name, h = read[0].name, 5
+    found = ssm_poles(tap, SsmPolesParams())
+    at = (found.columns["layer"] == name) & (found.columns["channel"] == h + 1)
+    step = np.mean([one.scan.step[:, h].mean() for one in read])
+    np.testing.assert_allclose(
+        np.sort(found.positions[at, 0]), np.sort(np.exp(step * read[0].scan.a[h])), rtol=1e-6
+    )
+    assert found.estimates[1].n == scans.n
+    assert found.estimates[1].low < found.estimates[1].value < found.estimates[1].high
+    assert "at the mean Δ of samples" in found.title
+    kernel = ssm_kernel(tap, SsmKernelParams(layer=2, lags=8))
+    line, values = next(iter(kernel.series.items()))
+    h, known = int(line.rstrip(")").split()[-1]) - 1, np.zeros(8)
+    for one in read:
+        m = one.matrices(np.array([h]))[0]
+        known += [np.mean([m[s + lag, s] for s in range(len(m) - lag)]) for lag in range(8)]
+    np.testing.assert_allclose(values, known / len(read), rtol=1e-6)
+    for other, k in kernel.series.items():  # fresh: where it starts, now with what the input makes of it
+        np.testing.assert_allclose(k, kernel.null[other], rtol=1e-4)
+    assert len(ssm_kernel(tap, SsmKernelParams(lags=64)).x) == 12  # as long as the samples are
     with pytest.raises(NotFound, match="layer 3"):
         ssm_kernel(tap, SsmKernelParams(layer=3))
 

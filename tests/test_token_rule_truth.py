@@ -135,6 +135,23 @@ def test_draws_differ_from_batch_to_batch():
     assert not np.allclose(*moved)
 
 
+def test_random_keep_is_compared_with_other_draws_than_its_own():
+    from analysis.methods.tokens.token_ledger import TokenLedgerParams, token_ledger
+
+    tap = rows(RNG(0).standard_normal((24, 12, 3)))
+    told = token_ledger(tap, TokenLedgerParams(rules="random")).estimates[0]
+    assert told.low < 0 < told.high
+    assert told.p_value > 0.01
+
+
+def test_what_several_rules_say_of_themselves_is_said_once():
+    from analysis.tokens.grid_cells import NOTE
+    from analysis.tokens.over_samples import notes_of
+
+    said = notes_of([rule(id) for id in ("max_pooling", "tome", "nested_pooling")])
+    assert said == [f"Max pooling, Nested pooling: {NOTE}"]
+
+
 def test_work_of_rows_is_that_of_their_blocks():
     from analysis.tokens.moved_answers import RowAnswers
     from analysis.tokens.subject import RowSubject

@@ -10,17 +10,18 @@ import pytest
 
 from analysis.tokens.choosing import bipartite, gathered, merge_groups, then, unit_rows
 from analysis.tokens.dump import TokenDump, needed, rows_and_columns, simulate
+from analysis.tokens.grid_cells import nest
 from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rebuilding import made_from, on_edge, rebuilt, relative_error
 from analysis.tokens.rule import rule, rules
-from analysis.tokens.rules.aim import PagerankSettings, pagerank, sharpened
-from analysis.tokens.rules.baselines import WindowSettings
+from analysis.tokens.rules.adaptive_pooling import adaptive
 from analysis.tokens.rules.cluster_rebuild import ClusterSettings, local_clusters, seeds
 from analysis.tokens.rules.correlation_guided import CorrelationSettings, density
+from analysis.tokens.rules.last_tokens import WindowSettings
 from analysis.tokens.rules.mctf import MctfSettings
 from analysis.tokens.rules.mctf import weights as mctf_weights
+from analysis.tokens.rules.pagerank import PagerankSettings, pagerank, sharpened
 from analysis.tokens.rules.pitome import ELU, WRITTEN, PitomeSettings, energies
-from analysis.tokens.rules.pooling import adaptive, nest
 from analysis.tokens.rules.power_pooling import PowerSettings, power_mean
 from analysis.tokens.rules.received_attention import ReceivedSettings, received_mass, uniform_attention
 from analysis.tokens.rules.tome import halves

@@ -199,6 +199,13 @@ def test_an_edge_on_the_grid_answers_and_the_inside_does_not(rng):
     assert (response[1:-1, [0, 1, 6, 7]] == 0).all()
     assert found.estimates[2].high < 1
     assert "the grid" in found.caveats[-1]
+    assert found.axes == ("column", "row, from the bottom")
+    assert found.positions[0].tolist() == [
+        1,
+        8,
+    ]  # the first token stands at the upper left, as on its picture
+    assert found.positions[-1].tolist() == [8, 1]
+    assert "The token in row" in found.reading
 
 
 def test_coordinates_of_other_tokens_and_samples_are_refused_or_matched_by_id(rng):

@@ -30,7 +30,8 @@ def cost_of(method: Method, taps: Sequence[Activations], params) -> Cost:
     more = _tokens(method, taps)
     found = method.cost(tuple(tuple(tap.shape) for tap in taps), params, *more)
     told = getattr(params, "reader", "") == PROBE or getattr(params, "source", "") == ROWS
-    if not found.passes or told or not any(runs(method, tap) for tap in taps):
+    unasked = told or (method.asks is not None and not method.asks(taps, params))
+    if not found.passes or unasked or not any(runs(method, tap) for tap in taps):
         return dataclasses.replace(found, passes=0)
     each = max(operations_of_a_pass(tap) for tap in taps)
     if not each:

@@ -26,8 +26,10 @@ from analysis.sources.weights import SHOWN, NetworkWeights, weights_of
 PAIRS = (
     ("up_proj", "down_proj"), ("c_fc", "c_proj"), ("fc1", "fc2"), ("dense_h_to_4h", "dense_4h_to_h"),
     ("intermediate.dense", "output.dense"), ("fc_in", "fc_out"), ("lin1", "lin2"), ("linear1", "linear2"),
+    ("w3", "w2"),
 )  # fmt: skip
-GATES = {"up_proj": "gate_proj"}
+GATES = {"up_proj": "gate_proj", "w3": "w1"}
+BESIDE = ("vision", "visual", "image", "audio", "encoder")  # parts that hand over to the one that answers
 NORMS = ("ln_2", "post_attention_layernorm", "pre_feedforward_layernorm", "ffn_norm", "layernorm_after",
          "final_layer_norm", "layer_norm2", "norm2")  # fmt: skip
 ONE_MORE = {"gemma", "gemma2", "gemma3", "gemma3_text"}
@@ -118,11 +120,11 @@ def neurons_of(tap, layers: str = "") -> Neurons:
         No checkpoint on disk; no MLP blocks of a known form, or none of these names; no unembedding of their width.
     """
     network = weights_of(tap)
-    found = dict(_blocks(network))
+    found, beside = _that_answer(dict(_blocks(network)))
     if not found:
         raise NotFound(
             f"{network.path.name} has no MLP blocks of a known form",
-            "layers named as in GPT-2, Llama, OPT, GPT-NeoX, BERT or ViT",
+            "layers named as in GPT-2, Llama, Mixtral, OPT, GPT-NeoX, BERT or ViT",
             "Its layers are " + network.some_layers()[7:],
         )
     asked = [p.strip() for p in layers.split(",") if p.strip()]
@@ -134,6 +136,10 @@ def neurons_of(tap, layers: str = "") -> Neurons:
     layer, key = output_key(network, d, tap.name)
     count = network.shapes[key][0]
     notes = [f"Vectors go through {layer} of {network.path.name}, with {count:,} outputs."]
+    if beside:
+        notes.append(f"Blocks of {beside} do not write what the outputs read: they are left out.")
+    if any(".experts." in name for name in chosen):
+        notes.append("A neuron of an expert reads and writes only for tokens that the router sends there.")
     if not last_norm(network, d)[0]:
         notes.append("No last normalisation was found: its gain is taken to be 1.")
     if any(_norm_name(network, up, d) is None for up, _, _ in chosen.values()):
@@ -162,6 +168,19 @@ def _blocks(network: NetworkWeights) -> Iterator[tuple[str, tuple[str, str, str]
                 name = stem.rstrip(".") or layer
                 yield name, (layer, other, gate if up in GATES and gate in known else "")
                 break
+
+
+def _that_answer(blocks: dict) -> tuple[dict, str]:
+    """(the blocks of the part of a network that answers, what the other parts are called or "")."""
+    parts: dict[str, dict] = {}
+    for name, layers in blocks.items():
+        parts.setdefault(re.split(r"\d", name, maxsplit=1)[0].rstrip("."), {})[name] = layers
+    said = {stem: own for stem, own in parts.items() if not any(word in stem.lower() for word in BESIDE)}
+    if not said or len(said) == len(parts):
+        return blocks, ""
+    return {k: v for own in said.values() for k, v in own.items()}, ", ".join(
+        s for s in parts if s not in said
+    )
 
 
 def _matches(name: str, pattern: str) -> bool:

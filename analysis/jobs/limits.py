@@ -5,6 +5,7 @@
     LOUPE_JOB_HOURS         hours of work that one person may take in a day
     LOUPE_JOB_MEMORY        memory of one job, as "4G" (there is always the limit of what is free)
     LOUPE_WORKSPACE_SIZE    disk that the workspace may take, as "200G"
+    LOUPE_CACHE_SIZE        disk that kept results may take, as "20G", or "none"; a host has a bound of 20G by itself
     LOUPE_STOP_SECONDS      how long a running job may go on when the server is told to stop
 
 The workers inherit the environment of the server that starts them.
@@ -20,10 +21,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis import access
 from analysis.errors import Busy, ParameterError
 from analysis.store.durable import DiskFull
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+HOSTED_CACHE = 20 << 30  # bytes of kept results of a workspace, where the operator says nothing
 LEAST_FREE = 64 << 20  # bytes of disk without which no job is begun: its own files would be cut off
 MEASURED_FOR = 60.0  # seconds that a workspace's size stays known: a large one takes a while to walk
 
@@ -31,13 +34,15 @@ MEASURED_FOR = 60.0  # seconds that a workspace's size stays known: a large one 
 @dataclass(frozen=True)
 class Limits:
     """`running`, `queued` : jobs of one person. `seconds` : of work of one person in a day. `memory`, `disk` : bytes of
-    one job, of the workspace. `stop` : seconds that jobs may go on when the server stops. None: no limit."""
+    one job, of the workspace. `cache` : bytes of kept results, beyond which the oldest go. `stop` : seconds that jobs
+    may go on when the server stops. None: no limit."""
 
     running: int | None = None
     queued: int | None = None
     seconds: float | None = None
     memory: int | None = None
     disk: int | None = None
+    cache: int | None = None
     stop: float = 20.0
 
 
@@ -52,6 +57,7 @@ def limits(environment: Mapping[str, str] | None = None) -> Limits:
         seconds=None if hours is None else 3600.0 * hours,
         memory=_size(given, "LOUPE_JOB_MEMORY"),
         disk=_size(given, "LOUPE_WORKSPACE_SIZE"),
+        cache=_cache(given),
         stop=Limits.stop if stop is None else stop,
     )
 
@@ -142,6 +148,15 @@ def _number(given: Mapping[str, str], name: str, kind: type):
     if not math.isfinite(value) or value < 0:
         raise ParameterError(f"{name} = {text!r}", "a number from 0 on")
     return value
+
+
+def _cache(given: Mapping[str, str]) -> int | None:
+    text = given.get("LOUPE_CACHE_SIZE", "").strip().lower()
+    if text == "none":
+        return None
+    if not text:
+        return HOSTED_CACHE if given.get(access.HOSTED) == "1" else None
+    return _size(given, "LOUPE_CACHE_SIZE")
 
 
 def _size(given: Mapping[str, str], name: str) -> int | None:

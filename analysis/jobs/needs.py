@@ -84,13 +84,67 @@ def _of_training(workspace: Path, arguments: dict) -> float:
 
 def _of_weights(workspace: Path, arguments: dict) -> float | None:
     """A network in memory takes at least what its files take."""
-    path = Path(arguments["checkpoint"]).expanduser()
+    return _weights_at(Path(arguments["checkpoint"]).expanduser())
+
+
+def _of_the_taps_network(workspace: Path, arguments: dict) -> float | None:
+    """The same of the network that a tap was recorded from, which is opened again to be asked."""
+    from analysis.workspace import Workspace
+
+    store = Workspace.open(workspace).store(arguments["input"].partition(":")[0])
+    return _weights_at(Path(store.manifest["checkpoint"]["path"]))
+
+
+def _of_published_features(workspace: Path, arguments: dict) -> float | None:
+    """The weights as the file has them, and as they are kept."""
+    found = _weights_at(Path(arguments["path"]).expanduser())
+    return None if found is None else 2 * found
+
+
+def _of_encoding(workspace: Path, arguments: dict) -> float:
+    """The set's weights with their copy in working precision, the rows of one read, and what their codes take on the
+    way to the disk."""
+    from analysis.activations import CHUNK_ROWS
+    from analysis.features.encoding import BLOCK_BYTES
+    from analysis.workspace import Workspace
+
+    opened = Workspace.open(workspace)
+    d = opened.activations(arguments["input"]).shape[1]
+    k = {found.name: found.n_features for found in opened.features.facts()}[arguments["features"]]
+    return 2 * 4.0 * (2 * k * d + k + d) + 2 * 4 * CHUNK_ROWS * d + CODES_ALIVE * BLOCK_BYTES
+
+
+def _of_classical(workspace: Path, arguments: dict) -> float:
+    """Rows held in float64 with a copy, where the kind holds rows at all; else some matrices of units by units."""
+    from analysis.features.classical.classical import classical
+    from analysis.spec import make_params
+    from analysis.workspace import Workspace
+
+    n, d = Workspace.open(workspace).activations(arguments["input"]).shape
+    params = make_params(classical(arguments["kind"]).params, dict(arguments.get("params") or {}))
+    held = min(n, int(getattr(params, "maximum_rows", 0)))
+    return 2 * 8.0 * held * d + 4 * 8.0 * d * d
+
+
+def _of_erasing(workspace: Path, arguments: dict) -> float:
+    """Moments in float64: several matrices of units by units, and the rows of one batch."""
+    from analysis.activations import CHUNK_ROWS
+    from analysis.workspace import Workspace
+
+    d = Workspace.open(workspace).activations(f"{arguments['store']}:{arguments['tap']}").shape[1]
+    return 6 * 8.0 * d * d + 2 * 8.0 * CHUNK_ROWS * d
+
+
+def _weights_at(path: Path) -> float | None:
     if path.is_dir():
         sizes = [p.stat().st_size for p in path.iterdir() if p.suffix in WEIGHTS]
         return float(sum(sizes)) or None
     return float(path.stat().st_size) if path.suffix in WEIGHTS else None
 
 
+CODES_ALIVE = (
+    4  # blocks of codes at a time: before and after the rule, as indices, and on their way to the disk
+)
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 ESTIMATES = {
     "method": _of_method,
@@ -99,4 +153,13 @@ ESTIMATES = {
     "record": _of_weights,
     "estimate": _of_weights,
     "dry_run": _of_weights,
+    "training_cost": _of_training,
+    "try_input": _of_the_taps_network,
+    "what_if": _of_the_taps_network,
+    "token_dump": _of_the_taps_network,
+    "token_run": _of_the_taps_network,
+    "import_features": _of_published_features,
+    "encode": _of_encoding,
+    "make_features": _of_classical,
+    "erase": _of_erasing,
 }

@@ -23,7 +23,7 @@ from pathlib import Path
 from analysis import access
 from analysis.compute.memory import resident_bytes
 from analysis.errors import Cancelled
-from analysis.jobs import job_inputs, needs, queue, turns, watchdog
+from analysis.jobs import cache_bound, job_inputs, needs, queue, turns, watchdog
 from analysis.jobs.files import began, process_alive
 from analysis.jobs.handlers import HANDLERS
 from analysis.jobs.limits import limits, refuse_full
@@ -102,6 +102,7 @@ def run_job(workspace: Path, id: str) -> None:
         turns.note_now(workspace / "jobs", queue.lane_of(job["kind"]))
     outcome["seconds"] = time.time() - started
     _keep(folder, outcome)
+    cache_bound.bound_after_a_job(workspace)
 
 
 def _who_asked(job: dict) -> access.Person:

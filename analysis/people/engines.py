@@ -16,7 +16,7 @@ from sqlalchemy import URL, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from analysis.errors import NotInstalled, ParameterError
+from analysis.errors import InputError, NotInstalled, ParameterError
 
 WAIT = 30.0  # seconds for others who write
 SERVER = {  # a writer that stops answering must not keep all others waiting
@@ -93,7 +93,7 @@ def of_server(url: URL) -> Engine:
                            "pip install 'feature-loupe[hosted]'") from None  # fmt: skip
     options = " ".join(f"-c {name}={value}" for name, value in SERVER.items())
     given = {"connect_timeout": 5, "application_name": "feature-loupe", "options": options, **url.query}
-    given |= {"keepalives_idle": 30, "tcp_user_timeout": 30_000}
+    given |= {"keepalives_idle": 30, "tcp_user_timeout": 30_000, "client_encoding": "utf8"}
     look = {
         "pool_pre_ping": True,
         "pool_size": 5,
@@ -101,10 +101,29 @@ def of_server(url: URL) -> Engine:
         "pool_timeout": 15,
         "pool_recycle": 1800,
     }
-    return _kept(
-        (url.render_as_string(hide_password=False),),
-        lambda: create_engine(url.set(query={}), connect_args=given, **look),
-    )
+
+    def make() -> Engine:
+        engine = create_engine(url.set(query={}), connect_args=given, **look)
+        event.listen(engine, "connect", lambda connection, record: _any_letter(connection, url))
+        return engine
+
+    return _kept((url.render_as_string(hide_password=False),), make)
+
+
+def answers(url: URL) -> None:
+    """Ask the database whether it would hold what people write. Raises Unreachable, InputError, NotInstalled."""
+    from analysis.people.refusals import in_words
+
+    with in_words(shown(url)), of_server(url).connect():
+        pass
+
+
+def _any_letter(connection, url: URL) -> None:
+    """A database made in the C locale keeps bytes, one made in Latin-1 refuses most names: both said before writing."""
+    held = connection.info.parameter_status("server_encoding")
+    if held != "UTF8":
+        raise InputError(f"{shown(url)} keeps its texts as {held}", "a database in UTF8",
+                         "Make one: createdb --encoding UTF8 --template template0 NAME")  # fmt: skip
 
 
 @lru_cache(maxsize=8)

@@ -89,6 +89,11 @@ def _said(text: str) -> None:
         raise ParameterError("the reply is empty", "a text")
 
 
+def figure_keys(book: Book) -> set[str]:
+    """Keys of the results of all figures about which something is written."""
+    return {row.item.partition(":")[0] for row in book.rows(ENTRIES, ENTRIES.c.kind == "figure")}
+
+
 def refuse_unknown(field: str, kind: str | None) -> None:
     """Raises ParameterError for what nobody can have written."""
     if field not in FIELDS or kind not in (None, *KINDS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from analysis.people.things import Thing
 from analysis.results import Result
@@ -17,11 +18,21 @@ def of_result(result: Result, place: str = "") -> Thing | None:
     origin = result.origin
     if origin is None:
         return None
-    key = {"method": origin.method, "version": origin.version, "params": origin.params, "seed": int(origin.seed),
-           "inputs": [given.get("digest", "") for given in origin.inputs], "versions": origin.versions}  # fmt: skip
     recipe = {name: value for name, value in origin.recipe().items() if name not in PASSING}
     store, _, tap = str(origin.inputs[0].get("name", "")).partition(":") if origin.inputs else ("", "", "")
-    return Thing.figure(_digest(key)[:32], _digest(recipe)[:16], store, tap, place)
+    return Thing.figure(key_of_recipe(origin.recipe()), _digest(recipe)[:16], store, tap, place)
+
+
+def key_of_recipe(recipe: Mapping) -> str:
+    """The key of the result that a recipe (or an origin, as a file of it holds one) describes, as `Thing.figure` has
+    it; "" where it describes none."""
+    try:
+        key = {"method": recipe["method"], "version": recipe["version"], "params": recipe["params"],
+               "seed": int(recipe["seed"]), "inputs": [given.get("digest", "") for given in recipe["inputs"]],
+               "versions": recipe["versions"]}  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ""
+    return _digest(key)[:32]
 
 
 def _digest(value: dict) -> str:

@@ -14,6 +14,7 @@ from analysis.people.tables import LINKS
 from analysis.people.things import LONGEST, LONGEST_PART, Link, Thing, checked
 from analysis.people.writing import Book, Pen
 
+SHOWN = "result "  # in what a link showed: before the key of a result
 SHORTEST, WHOLE = 8, 26  # characters of 5 bits
 ID, PAGE = re.compile(r"[a-z2-7]{8,26}"), re.compile(r"[a-z][a-z0-9_-]{0,59}")
 
@@ -67,3 +68,11 @@ def refuse(id: str) -> NotFound:
     """For an id that leads nowhere."""
     return NotFound(f"no short link {id[:40]!r} in this workspace", "one that was made here",
                     "Ask for it again, or for the whole address")  # fmt: skip
+
+
+def result_keys(book: Book) -> set[str]:
+    """Keys of the results that short links showed when they were made."""
+    found = set()
+    for row in book.rows(LINKS):
+        found |= {name.removeprefix(SHOWN) for name in json.loads(row.seen) if name.startswith(SHOWN)}
+    return found

@@ -45,3 +45,12 @@ class Past(Desk):
             from analysis.people import history
 
             return history.authors(book)
+
+    def figure_keys(self) -> set[str]:
+        """Keys of the results that somebody wrote about, or that a short link showed."""
+        with self.place.reading() as book:
+            if book is None:
+                return set()
+            from analysis.people import entries, link_rows
+
+            return entries.figure_keys(book) | link_rows.result_keys(book)

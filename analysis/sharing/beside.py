@@ -26,6 +26,8 @@ def beside(place: Path, folder: bool = False) -> Iterator[Path]:
         made = place.parent / f"{start}{secrets.token_hex(8)}"
         made.mkdir() if folder else made.touch(exist_ok=False)
     except FileNotFoundError:
+        if place.parent.is_dir():  # one in which nothing can be made
+            raise InputError(f"{place} cannot be written", "a writable folder") from None
         raise NotFound(f"there is no folder {place.parent}", "one that is there", "Make it first") from None
     except OSError as error:
         raise InputError(f"{place} cannot be written ({error.strerror})", "a writable folder") from None

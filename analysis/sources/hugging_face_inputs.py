@@ -155,7 +155,7 @@ class TextInputs:
     def decode(self, token: int) -> str:
         """The text of one token id."""
         text = self.tokenizer.decode([int(token)])
-        return text or str(self.tokenizer.convert_ids_to_tokens(int(token)))
+        return text or str(self.tokenizer.convert_ids_to_tokens(int(token)) or f"token {int(token)}")
 
     @staticmethod
     def _text(item) -> str:

@@ -12,11 +12,12 @@ MOST_BYTES = 1 << 20
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
 SCANS = ("state_size", "ssm_state_size", "mamba_d_state")
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-ATTENTION, BLOCKS, MIXTURE = "attention", "blocks", "experts"
+ATTENTION, BLOCKS, MIXTURE, SELECTIVE = "attention", "blocks", "experts", "scans"
 KINDS = {  # settings above 0 of a configuration, words of a description's layers
     ATTENTION: (HEADS, ("attention", "transformer")),
     BLOCKS: (HEADS + SCANS, ("attention", "transformer")),  # attention with MLPs, or scans
     MIXTURE: (EXPERTS, ("expert",)),
+    SELECTIVE: (SCANS, ()),
 }
 
 

@@ -7,6 +7,29 @@ import numpy as np
 from analysis.sources.pictures import thumbnail
 
 SIDE = 64
+ALIKE = 0.04  # of height over width, as thumbnails are of whole pixels
+BELOW = "Below lie the pictures as the store keeps them: of a network that crops, colours lie a little off."
+
+
+def pictures_below(tap, samples: np.ndarray, grid: tuple[int, int] | None) -> np.ndarray | None:
+    """`stored_pictures` of samples whose tokens lie on `grid`, without the margins that make them square; None where
+    there is no grid, or their shape is another than the grid's, so that no cell would lie where its token looks."""
+    store = getattr(tap, "store", None)
+    if store is None or grid is None or len(samples) == 0:
+        return None
+    pngs = [store.thumbnail(int(s)) for s in samples]
+    if pngs[0] is None:
+        return None
+    shapes = {thumbnail(png).size if png else (0, 1) for png in pngs}
+    if len(shapes) > 1:
+        return None
+    wide, high = shapes.pop()
+    if not high or abs(high / wide / (grid[0] / grid[1]) - 1) > ALIKE:
+        return None
+    found, scale = stored_pictures(tap, samples), SIDE / max(wide, high)
+    wide, high = max(1, round(wide * scale)), max(1, round(high * scale))
+    top, left = (SIDE - high) // 2, (SIDE - wide) // 2
+    return found[:, top : top + high, left : left + wide]
 
 
 def stored_pictures(tap, samples: np.ndarray) -> np.ndarray | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
+import time
 import zipfile
 from pathlib import Path
 
@@ -13,13 +16,16 @@ from analysis import results
 from analysis.errors import StoreDamaged
 from analysis.store.timings import Timings
 
+KEY = re.compile(r"[0-9a-f]{32}")  # of a result that a method made
+NOTED_AFTER = 300.0  # seconds after which another use is written down
 asked = {"hit": 0, "miss": 0}  # by this process, for whoever watches it
 
 
 class ResultCache:
     """A directory of results by key. Writing is beside-then-rename, so readers never see half a file.
 
-    A damaged file counts as absent and is removed: a cache may always be computed again.
+    A damaged file counts as absent and is removed: a cache may always be computed again. The date of a file or folder
+    says when it was last used, to a few minutes: what goes first when the cache has a bound (`jobs/cache_bound.py`).
     """
 
     def __init__(self, directory: str | os.PathLike) -> None:
@@ -30,7 +36,7 @@ class ResultCache:
         return self.directory / f"{key}.npz"
 
     def has(self, key: str) -> bool:
-        return self.path(key).is_file()
+        return _used(self.path(key))
 
     def get(self, key: str) -> results.Result | None:
         """The result, or None; None too where the folder that it tells its large part from is gone. O(file)."""
@@ -40,7 +46,7 @@ class ResultCache:
 
     def _read(self, key: str) -> results.Result | None:
         path = self.path(key)
-        if not path.is_file():
+        if not _used(path):
             return None
         try:
             result = results.load(path)
@@ -48,7 +54,7 @@ class ResultCache:
             path.unlink(missing_ok=True)
             return None
         tiles = getattr(result, "tiles", "")
-        return result if not tiles or self.folder(tiles).is_dir() else None
+        return result if not tiles or self.has_folder(tiles) else None
 
     def put(self, key: str, result: results.Result) -> None:
         results.save(result, self.path(key))
@@ -57,10 +63,14 @@ class ResultCache:
         """Where a large thing that results refer to by key lies (the tiles of a heat map), or is to be put."""
         return self.directory / f"shared-{key}"
 
+    def has_folder(self, key: str) -> bool:
+        """Whether that large thing is there; asking is a use of it."""
+        return _used(self.folder(key))
+
     def get_arrays(self, key: str) -> dict[str, np.ndarray] | None:
         """Arrays that several results share (a neighbour graph), or None."""
         path = self.directory / f"shared-{key}.npz"
-        if not path.is_file():
+        if not _used(path):
             return None
         try:
             with np.load(path, allow_pickle=False) as data:
@@ -82,3 +92,15 @@ class ResultCache:
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def _used(path: Path) -> bool:
+    """Whether it is there; if so, its date says that it is used. One look at it, and seldom a write."""
+    try:
+        last = os.stat(path).st_mtime
+    except (OSError, ValueError):
+        return False
+    if abs(time.time() - last) > NOTED_AFTER:
+        with contextlib.suppress(OSError):  # somebody else's workspace, or gone meanwhile
+            os.utime(path)
+    return True

@@ -33,8 +33,12 @@ def write_all(fd: int, data) -> int:
     return len(view)
 
 
+AGAIN = "Free some space and do it again: nothing half-written is left in its place"
+RESUME = "Free some space and resume: finished batches are kept and the store stays readable"
+
+
 @contextlib.contextmanager
-def room_for(path: Path, what: str):
+def room_for(path: Path, what: str, remedy: str = AGAIN):
     """Turn "no space left" into a refusal that says what was being written and what to do."""
     try:
         yield
@@ -44,7 +48,7 @@ def room_for(path: Path, what: str):
         raise DiskFull(
             f"the disk is full: {what} could not be written under {path}",
             "free space",
-            "Free some space and resume: finished batches are kept and the store stays readable",
+            remedy,
         ) from None
 
 

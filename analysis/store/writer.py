@@ -20,7 +20,7 @@ import numpy as np
 from analysis.errors import InputError, LoupeError, NotEnoughData
 from analysis.store import manifest
 from analysis.store.batches import TapBlock, prepare
-from analysis.store.durable import WriterLock, made_directory, room_for, sync_directory
+from analysis.store.durable import RESUME, WriterLock, made_directory, room_for, sync_directory
 from analysis.store.manifest import TapSpec
 from analysis.store.open_files import OpenFiles
 from analysis.store.places import MEDIA_PATH, portable
@@ -189,7 +189,7 @@ class StoreWriter:
     def _closed_by_failure(self, what: str) -> Iterator[None]:
         """Whatever fails while writing closes the writer: only `resume` finds out what reached the disk."""
         try:
-            with room_for(self.path, what):
+            with room_for(self.path, what, RESUME):
                 yield
         except BaseException:
             self.close()

@@ -12,10 +12,12 @@ from analysis.sources.input_picture import picture_of
 from analysis.spec import no_progress
 from analysis.tokens.arithmetic import NetworkShape
 from analysis.tokens.dump import TokenDump, needed
+from analysis.tokens.faults import SEEN, faults
 from analysis.tokens.kept_dump import KeptDump
 from analysis.tokens.opened import opened
 from analysis.tokens.outputs import answers_of, changes
 from analysis.tokens.rule import rule, rules
+from analysis.tokens.rule_settings import with_settings
 from analysis.tokens.schedule import schedule
 from analysis.tokens.subject import RowSubject
 from analysis.tokens.tap_dump import NOTE, RUN
@@ -27,7 +29,8 @@ TOLD, REPEATS = 6, 3  # answers; runs that are timed
 class Applied:
     """One sample under a rule, tokens really removed. `answers` (name, probability before, after); `cosine` and `nats`
     (Kullback-Leibler, from the answer before) between answers; `seconds_before`, `seconds` of a pass, least of three;
-    `counts` (L + 1) tokens; `owners` (L + 1, T); `notes` what the rule could not do as asked."""
+    `counts` (L + 1) tokens; `owners` (L + 1, T); `notes` what the rule could not do as asked; `faults` (what was looked
+    for, verdict, sentence), as in `analysis.tokens.faults`."""
 
     answers: tuple[tuple[str, float, float], ...]
     cosine: float
@@ -37,6 +40,7 @@ class Applied:
     counts: tuple[int, ...]
     owners: np.ndarray
     notes: tuple[str, ...]
+    faults: tuple[tuple[str, str, str], ...]
 
 
 class TokenDesk:
@@ -79,22 +83,22 @@ class TokenDesk:
 
     def applied(self, sample: int, name: str, share: float, settings: dict | None = None) -> Applied:
         """The answer when `share` of the free tokens is left by the rule of this name. Raises NotFound, InputError."""
+        one = with_settings(rule(name), settings or {})
         if self.rows is not None:
-            return self._applied_to_rows(sample, rule(name), share)
-        place, one = self.opened.place(sample), rule(name)
+            return self._applied_to_rows(sample, one, share)
+        place = self.opened.place(sample)
         inputs, network = self.opened.prepared(place, place + 1), self.opened.network
-        try:
-            given = one.settings(**(settings or {}))
-        except TypeError:
-            raise InputError(
-                f"settings {sorted(settings or {})} of {one.title}", "those that the rule has"
-            ) from None
 
-        def once(rule_, plan):
-            return network.run(inputs, rule_, plan, given if rule_ else None, np.random.default_rng(0))
+        def plan(n):
+            return schedule(one.schedule, share, network.layers, n)
 
-        whole = [once(None, None) for _ in range(REPEATS)]
-        less = [once(one, lambda n: schedule(one.schedule, share, network.layers, n)) for _ in range(REPEATS)]
+        def once(asked, record=()):
+            how = (asked, plan) if asked else (None, None)
+            return network.run(inputs, *how, rng=np.random.default_rng(0), record=record)
+
+        whole, less = ([once(asked) for _ in range(REPEATS)] for asked in (None, one))
+        seen = once(None, needed([one]))
+        found = faults(TokenDump(seen.layout, seen.recorded), one, once(one, SEEN))
         before, after = answers_of(whole[0])[0], answers_of(less[0])[0]
         best = np.argsort(-np.maximum(before, after), kind="stable")[:TOLD]
         told = tuple((self.opened.answer_word(int(i)), float(before[i]), float(after[i])) for i in best)
@@ -103,7 +107,7 @@ class TokenDesk:
             told if self.opened.classifies else (), float(cosine[0]), float(nats[0]),
             min(r.seconds for r in whole), min(r.seconds for r in less),
             tuple(int(s.counts[0]) for s in less[0].states), np.stack([s.owner[0] for s in less[0].states]),
-            less[0].notes,
+            less[0].notes, _told(found),
         )  # fmt: skip
 
     def _of_rows(self, sample: int) -> TokenDump:
@@ -126,4 +130,9 @@ class TokenDesk:
         return Applied(
             (), float(whole @ after / lengths) if lengths > 0 else 1.0, 0.0, 0.0, 0.0,
             tuple(int(s.counts[0]) for s in less.states), np.stack([s.owner[0] for s in less.states]), less.notes,
+            _told(faults(given, one, less)),
         )  # fmt: skip
+
+
+def _told(found) -> tuple[tuple[str, str, str], ...]:
+    return tuple((f.name, f.verdict, f.sentence) for f in found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from analysis.tokens.rule import Rule, rule
-from analysis.tokens.rules.baselines import at_random
+from analysis.tokens.rules.random_keep import decide as at_random
 
 
 def chance_of(one: Rule) -> Rule:
@@ -20,3 +20,8 @@ def chance_of(one: Rule) -> Rule:
         return at_random(view, (view.state.valid & ~step.kept).sum(axis=1), settings, rng)
 
     return replace(chance, id=f"random as {one.id}", decide=decide, needs=one.needs, own_count=True)
+
+
+def is_chance(one: Rule) -> bool:
+    """Whether a rule is what another is compared with."""
+    return one.id.startswith("random ")

@@ -18,6 +18,12 @@ from analysis.tokens.survival import Survival, survival
 from analysis.tokens.view import CLASS
 
 SAME, MASS = 1e-6, 1e-6  # relative distance of copies; sums of sizes
+SEEN = (
+    "hidden",
+    "attention",
+    "queries",
+    "keys",
+)  # what has to be recorded of a run for all faults to be seen
 
 
 def faults(dump: TokenDump, rule: Rule, run, where: Survival | None = None) -> list[Fault]:

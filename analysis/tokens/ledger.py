@@ -14,6 +14,7 @@ import numpy as np
 from analysis.errors import InputError
 from analysis.spec import Progress
 from analysis.tokens.arithmetic import NetworkShape, multiply_adds
+from analysis.tokens.chance import is_chance
 from analysis.tokens.dump import briefly
 from analysis.tokens.outputs import log_probabilities
 from analysis.tokens.rule import Rule
@@ -79,14 +80,15 @@ def spend(
                 continue
             plan = plan_at(one, share, shape, fixed)
             try:
-                less = who.answer(given, one, plan, None, np.random.default_rng([seed, part.start]))
+                less = who.answer(given, one, plan, None, np.random.default_rng([seed, k, part.start]))
             except InputError as error:
                 refused[one.id] = f"{one.title} is left out: {error.found}."
                 continue
             found.setdefault((one.id, share), []).append(
                 _spent(whole, less, labels, shape, one, who.classifies)
             )
-            notes += less.notes
+            if not is_chance(one):
+                notes += less.notes
     made = {key: _joined(parts) for key, parts in found.items() if key[0] not in refused}
     return made, (*refused.values(), *briefly(notes))
 

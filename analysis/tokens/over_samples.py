@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,17 +41,19 @@ class Said:
     notes: dict[str, None] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     left: dict[tuple[str, float], list[np.ndarray]] = field(default_factory=dict)
+    ran_rules: dict[str, Rule] = field(default_factory=dict)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        return (*self.refused.values(), *briefly(self.notes), *self._missed())
+        own = notes_of(self.ran_rules.values())
+        return (*self.refused.values(), *briefly(self.notes), *own, *self._missed())
 
     def ran(
         self, one: Rule, share: float, free: np.ndarray, left: np.ndarray, notes: Sequence[str] = ()
     ) -> None:
         """That a rule was asked for a share and left these of the free tokens, both (B, T) bool."""
-        self.notes |= dict.fromkeys([*notes, *([one.trained] if one.trained else []),
-                                     *(f"{one.title}: {note}" for note in one.notes)])  # fmt: skip
+        self.notes |= dict.fromkeys(notes)
+        self.ran_rules[one.id] = one
         self.left.setdefault((one.title, share), []).append(
             left.sum(axis=1) / np.maximum(free.sum(axis=1), 1)
         )
@@ -67,6 +69,16 @@ class Said:
             if missed
             else []
         )
+
+
+def notes_of(chosen: Iterable[Rule]) -> list[str]:
+    """What rules say of themselves, each thing once behind the titles of all that say it."""
+    by: dict[str, list[str]] = {}
+    for one in chosen:
+        for said in (one.trained, *one.notes):
+            if said:
+                by.setdefault(said, []).append(one.title)
+    return [f"{', '.join(titles)}: {said}" for said, titles in by.items()]
 
 
 def asked_rules(asked: str, controls: bool = False) -> list[Rule]:

@@ -11,6 +11,8 @@ go behind the attention of each layer. Whole tokens only: shares of a token are 
     halved   down to the root of the share behind the first layer, then falling (AIM: merged, then pruned)
     second   all behind the second layer (FastV)
     twice    the same share behind a quarter and behind half of the layers (FEATHER)
+    sigmoid  1 / (1 + exp((l - m) / w)) behind layer l of L, w = L / 8, m such that the share is left at the end
+             (G-Search; m moves to meet a budget)
 """
 
 from __future__ import annotations
@@ -61,6 +63,13 @@ def _halved(share: float, layers: int, tokens: int) -> np.ndarray:
     return np.sqrt(share) * _falling(np.sqrt(share), layers, tokens)
 
 
+def _sigmoid(share: float, layers: int, tokens: int) -> np.ndarray:
+    if share >= 1:
+        return np.full(layers, float(tokens))
+    at = (np.arange(1, layers + 1) - layers) / (layers / 8) - np.log(share / (1 - share))
+    return tokens / (1 + np.exp(np.clip(at, -700, 700)))
+
+
 SPREADS: dict[str, Callable[[float, int, int], np.ndarray]] = {
     "even": _even,
     "once": _stages(lambda n: [max(round(n / 3) - 1, 0)]),
@@ -70,6 +79,7 @@ SPREADS: dict[str, Callable[[float, int, int], np.ndarray]] = {
     "halved": _halved,
     "second": _stages(lambda n: [1]),
     "twice": _stages(lambda n: [max(round(n * k / 4) - 1, 0) for k in (1, 2)]),
+    "sigmoid": _sigmoid,
 }
 
 

@@ -6,6 +6,7 @@ import io
 
 from analysis.errors import InputError, NotFound
 from analysis.sharing.baskets.basket import Basket
+from dashboard.baskets.kept_plans import kept_plan
 from dashboard.baskets.panels import Ready
 from dashboard.figures.composed import Arrangement, Composed, Part, compose
 from dashboard.figures.paper import paper_style
@@ -34,7 +35,9 @@ def composed(basket: Basket, panels: list[Ready]) -> Composed:
             raise InputError(f"panel {one.named} cannot be drawn: {why}", "", "Compute it, or take it out")
     parts = [Part(p.result, p.letter, p.panel.title, p.panel.span, p.options or {}) for p in panels]
     given = Arrangement(basket.columns, basket.widths, basket.heights, basket.share)
-    return compose(parts, sheet_of(basket), given, greyscale=bool(basket.sheet.get("greyscale")))
+    sheet, greyscale = sheet_of(basket), bool(basket.sheet.get("greyscale"))
+    plan = kept_plan(parts, sheet, given, greyscale=greyscale)
+    return compose(parts, sheet, given, greyscale=greyscale, plan=plan)
 
 
 def pictures(basket: Basket, panels: list[Ready], formats=PICTURES, dpi: float | None = None):

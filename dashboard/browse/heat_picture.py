@@ -10,6 +10,7 @@ import numpy as np
 from analysis.results import Heatmap
 from dashboard.browse.kept import Kept
 from dashboard.browse.picture import Column
+from dashboard.figures.rounded_cells import ZERO, known_size, only_rounding
 from dashboard.figures.style import theme_named
 from dashboard.figures.text import number, plain, shorten
 
@@ -83,6 +84,8 @@ def colour_limits(result: Heatmap) -> tuple[float, float]:
     values = np.asarray(result.overview, np.float64)
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    if only_rounding(values, known_size(result)) == ZERO:
+        low, high = 0.0, float(not result.diverging)
     low, high = map(float, result.limits if result.limits is not None else (low, high))
     if result.diverging:
         high = max(abs(low), abs(high))

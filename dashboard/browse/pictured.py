@@ -34,6 +34,7 @@ class Pictured:
     reference: str
     layout: Layout
     kind: str
+    whole: bool = False  # a row stands for its sample, no token of it is meant
 
     @property
     def tap(self) -> str:
@@ -51,6 +52,8 @@ class Pictured:
     def _tile(self, row: int, word: str) -> dict:
         made = focus.tile(self.store, self.tap, self.layout, row, AROUND)
         sample = made["sample"]
+        if self.whole:
+            made |= {"where": "", "box": None} | ({"marked": -1} if "marked" in made else {})
         return made | {
             "row": row,
             "value": word,
@@ -82,7 +85,9 @@ def pictured(workspace, result: Result) -> Pictured | None:
     if not pictures and not store.tokens(0):
         return None
     groups = _groups(result, store, layout)
-    return Pictured(groups, store, reference, layout, "pictures" if pictures else "texts") if groups else None
+    whole = isinstance(result, Gallery) and result.of == "samples"
+    kind = "pictures" if pictures else "texts"
+    return Pictured(groups, store, reference, layout, kind, whole) if groups else None
 
 
 def _groups(result: Result, store, layout: Layout) -> dict[str, tuple[list[int], list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -56,11 +57,14 @@ _alike = Kept(64)
 
 def methods() -> dict[str, Method]:
     """The methods that make a map, in the order of the groups; one that no group names stands last in its own."""
-    found = {
-        m.id: m for m in registry.family("projection").values() if m.result is Scatter and m.id not in ASIDE
-    }
+    return dict(_ordered(tuple(registry.family("projection").values())))
+
+
+@functools.lru_cache(maxsize=4)  # a page asks thirty times
+def _ordered(family: tuple[Method, ...]) -> tuple[tuple[str, Method], ...]:
+    found = {m.id: m for m in family if m.result is Scatter and m.id not in ASIDE}
     place = {id: k for k, id in enumerate(id for ids in GROUPS.values() for id in ids)}
-    return dict(sorted(found.items(), key=lambda item: (place.get(item[0], len(place)), item[0])))
+    return tuple(sorted(found.items(), key=lambda item: (place.get(item[0], len(place)), item[0])))
 
 
 def group_of(method: Method) -> str:
@@ -130,8 +134,11 @@ def given(method: Method, texts: Mapping[str, str], columns: Sequence[str] | Non
 # ---------------------------------------------------------------------------- taps that go together
 def alike(workspace, reference: str, known: Sequence[str]) -> list[str]:
     """The taps among `known` with the same rows of the same samples as this one, itself included."""
-    first = workspace.activations(reference)
-    return [r for r in known if _same_rows(first, workspace.activations(r))]
+    first, stores = workspace.activations(reference), {}
+    for name in {r.partition(":")[0] for r in known}:
+        stores[name] = workspace.store(name)
+    taps = ((r, stores[r.partition(":")[0]].activations(r.partition(":")[2])) for r in known)
+    return [r for r, tap in taps if _same_rows(first, tap)]
 
 
 def _same_rows(a, b) -> bool:

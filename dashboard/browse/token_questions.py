@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis import registry
 from analysis.spec import Method, params_of
 from dashboard.browse.question_views import View
 
@@ -23,6 +24,7 @@ QUESTIONS = {  # by name in the URL
             "What do rules leave no token of?": "coverage_holes",
             "Are the same kept when the picture moves?": "shift_stability",
             "How much of the tokens is lost?": "reconstruction_error",
+            "Does the token graph keep its spectrum?": "graph_spectrum",
             "What goes wrong with a rule?": "token_faults",
             "How few tokens does every layer need?": "token_search",
             "Do layers agree which tokens matter?": "token_rankings",
@@ -34,22 +36,27 @@ QUESTIONS = {  # by name in the URL
         {
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
+            "Which way does each head look?": "head_offsets",
             "What does the question read in this text?": "retrieval_strip",
             "Which layers look up the answer?": "retrieval_layers",
             "What does the answer read through all layers?": "attention_rollout",
             "Which heads do the same or go by place?": "head_similarity",
             "Which heads can be cut?": "head_cuts",
+            "What could heads compare, by their weights?": "head_weights",
             "Which tokens does a head keep apart?": "head_memory",
             "Would another kernel tell its queries apart?": "kernel_confusion",
             "Which bias of place does attention have?": "attention_bias",
             "What do prompts look at, and are all in use?": "prompt_attention",
+            "Which words lie nearest to learned prompts?": "prompt_words",
             "How are two attention branches mixed?": "branch_mix",
             "How sure is it where it is right or wrong?": "confidence_histograms",
             "Which classes does it take for which?": "class_confusion",
             "Do a few tokens get all attention?": "token_overfocus",
+            "Are the longest tokens read more?": "long_tokens_read",
             "Is attention sparse as the context grows?": "attention_slope",
             "How many keys hold what is read?": "key_coverage",
             "Could a head be held in fewer numbers?": "attention_compression",
+            "How low-rank is a head, do landmarks do?": "attention_spectrum",
             "Where does a head need its entries one by one?": "attention_blocks",
             "Which heads could be computed cheaply?": "attention_hardness",
             "Are entries small enough for fast attention?": "entry_bounds",
@@ -64,9 +71,11 @@ QUESTIONS = {  # by name in the URL
             "Does each mixer matter?": "mixer_ablation",
             "Where does the work go, and is this task long?": "attention_work",
             "What does a scan over the image see?": "scan_folded",
+            "What of the picture reaches a place?": "influence_map",
             "What hangs on the order of tokens?": "token_order",
             "Where does a token differ from its neighbours?": "local_pooling",
             "How long does a state space remember?": "ssm_memory",
+            "Do base and novel classes scan differently?": "scan_groups",
             "Where are its poles?": "ssm_poles",
             "What does it answer to an impulse?": "ssm_kernel",
             "What do tokens read where keys are fewer?": "reduced_attention",
@@ -91,6 +100,8 @@ QUESTIONS = {  # by name in the URL
             "What do the norms see, and do tokens explode?": "norm_audit",
             "How much of a layer's space is needed?": "random_projection_ablation",
             "What did each checkpoint change?": "growth_timeline",
+            "Whom does a model merged of experts follow?": "merged_answers",
+            "Would learning a new task disturb an old one?": "gradient_overlap",
             "How far has tuning moved each layer?": "adapted_features",
             "Which layers predict those of another model?": "linear_predictivity",
             "Do layers match at the same relative depth?": "layer_correspondence",
@@ -105,6 +116,7 @@ QUESTIONS = {  # by name in the URL
         {
             "Which pooling keeps the labels best?": "pooling_curve",
             "Which tokens carry the pooled value?": "pooled_weights",
+            "Do first hits ranked again find more?": "refined_ranking",
             "How many tokens does a sample need?": "nested_budget",
             "How much hangs on single tokens?": "pooling_influence",
             "What do coarse tokens tell of fine ones?": "projector_coverage",
@@ -150,10 +162,13 @@ QUESTIONS = {  # by name in the URL
             "How many dimensions does each head need?": "cache_rank",
             "What do fewer dimensions cost?": "cache_error",
             "Do layers hold the same keys?": "cross_layer_cache",
+            "How fast do the spectra of keys fall?": "cache_spectra",
             "How many tokens should each layer keep?": "cache_budget",
             "Which tokens of this sample stay?": "cache_kept",
             "How many bits do keys, values and tokens need?": "cache_quantisation",
             "Which layers can be held at few bits?": "layer_bits",
+            "Which taps can be held at few bits?": "tap_bits",
+            "Which channels are far larger than others?": "channel_ranges",
             "How many bits does this tap take at an error?": "rate_distortion",
             "What does coding this tap cost the answer?": "coded_answer",
         },
@@ -164,6 +179,7 @@ QUESTIONS = {  # by name in the URL
         "is run again; of any other network choose a tap whose units are gates.",
         {
             "Is the load even, what would be dropped?": "router_load",
+            "Which samples does each expert get?": "expert_samples",
             "Do experts stand for classes?": "expert_classes",
             "Which expert knows the rare classes?": "expert_accuracy",
             "Where does each expert work?": "expert_territory",
@@ -172,6 +188,7 @@ QUESTIONS = {  # by name in the URL
             "How many experts does a token need?": "router_choices",
             "What does temperature do to the choice?": "router_temperature",
             "How much of a module does each token use?": "learners_used",
+            "What does each scale add to a count?": "scale_counts",
             "Do gates answer to the sample, or only scale?": "gate_maps",
             "Fewest channels that would do for a sample?": "channel_mass",
         },
@@ -191,6 +208,29 @@ QUESTIONS = {  # by name in the URL
 }
 
 
+SAMPLE = "sample"
+IN_THE_OPEN = ("measure", "layer", "head", "query", "mixer", "sharpness")  # what a question is about
+CARRIED = ("layer", "head", SAMPLE)  # what a person looks at, whatever she asks of it
+
+
 def samples_of(method: Method) -> tuple[str, ...]:
     """Which settings of a method name a sample."""
-    return tuple(p.name for p in params_of(method.params) if p.name == "sample")
+    return tuple(p.name for p in params_of(method.params) if p.name == SAMPLE)
+
+
+def open_settings(method: Method) -> tuple[str, ...]:
+    """Which settings of a method a page asks for beside the question, and not among all others."""
+    return tuple(p.name for p in params_of(method.params) if p.name in IN_THE_OPEN and p.kind != "str")
+
+
+def carried(method: Method | None) -> tuple[str, ...]:
+    """Parameters of the URL that outlast a change of view or question, by the method that answers next (None: it takes
+    none of them, but the one after it may). Layers that have names and no numbers are other ones."""
+    named = {p.name for p in params_of(method.params) if p.kind == "str"} if method else set()
+    return tuple(f"p.{name}" for name in CARRIED if name not in named)
+
+
+def carried_to(view: str) -> tuple[str, ...]:
+    """The same where another view is chosen, which opens with its first question."""
+    first = next(iter(QUESTIONS[view].asks.values())) if view in QUESTIONS else ""
+    return carried(registry.methods().get(first))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.results import Curve, TokenFilm
+from analysis.results import Curve, Table, TokenFilm
 from analysis.tokens.arithmetic import multiply_adds
 from analysis.tokens.dump import looked_at, simulate
 from analysis.tokens.film import film
@@ -21,6 +21,23 @@ from dashboard.figures.text import number
 
 NONE = "none"
 LEAST_NATS = 0.001  # that are told as a number
+MILLION, WHOLE, FULL = 1e6, "without removal", "full"
+MEANINGS = {
+    "tokens": "That the attention of the layer reads; full: without removal.",
+    "linear": "Queries, keys, values, output and MLP: t (2 d e + 2 d f) + t' g d m, in millions.",
+    "quadratic": "Scores and the mean of values: 2 t² e, in millions.",
+}
+NEEDS_NETWORK = (
+    "Only the network itself can tell what removal does to the answer, its accuracy and its time, what deeper layers "
+    "make of the tokens that are left, and whether removed tokens are still computed."
+)
+ABOUT_RUNS = (
+    "Films are run on what the network had without any removal; the answer is the network's own with the tokens gone. "
+    "Up to the first removal both decide alike."
+)
+ABOUT_ROWS = (
+    "Films are run on the recorded rows, alike in every layer; multiply-adds are of blocks as wide as rows."
+)
 Settings = tuple[tuple[str, object], ...]  # name and value of what is not a rule's default
 
 
@@ -53,6 +70,11 @@ def titles(path: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+def pictured(path: str) -> bool:
+    """Whether the tokens of a dump lie on a picture."""
+    return opened(path).dump.layout.grid is not None
+
+
 def left_out(path: str) -> str:
     """That rules are not offered, in a sentence; "" where all are."""
     missing = len(rules()) - len(titles(path))
@@ -83,12 +105,27 @@ def text_of(settings: Settings) -> str:
 def staircase(found: list[Shown], kept: KeptDump) -> Curve:
     """Multiply-adds of each layer under each rule, beside those of the network as it is."""
     full = multiply_adds(kept.shape, [found[0].counts[0]] * (kept.dump.layers + 1))
-    series = {"without removal": (full.linear + full.quadratic) / 1e6}
+    series = {WHOLE: (full.linear + full.quadratic) / MILLION}
     for one in found:
-        series[one.rule.title] = (one.linear + one.quadratic) / 1e6
+        series[one.rule.title] = (one.linear + one.quadratic) / MILLION
     layers = np.arange(1, kept.dump.layers + 1, dtype=float)
     return Curve(title="Multiply-adds of each layer", x=layers, x_name="layer", y_name="multiply-adds (millions)",
                  series=series)  # fmt: skip
+
+
+def layer_table(found: list[Shown], kept: KeptDump) -> Table:
+    """Tokens and multiply-adds of each layer, those linear and those quadratic in the tokens apart."""
+    full = multiply_adds(kept.shape, [found[0].counts[0]] * (kept.dump.layers + 1))
+    columns, help = {"layer": np.arange(1, kept.dump.layers + 1)}, {}
+    every = [(one.rule.title, one.counts[:-1], one.linear, one.quadratic) for one in found]
+    every.append((FULL, [found[0].counts[0]] * kept.dump.layers, full.linear, full.quadratic))
+    for name, tokens, linear, quadratic in every:
+        of = {"tokens": np.array(tokens), "linear": linear / MILLION, "quadratic": quadratic / MILLION}
+        columns |= {f"{what}, {name}": values for what, values in of.items()}
+        help |= {f"{what}, {name}": MEANINGS[what] for what in of}
+    outside = f"Outside the layers (embedding and readout): {kept.shape.fixed / MILLION:.3g} million, whatever goes."
+    return Table(title="Layer by layer: tokens, and millions of multiply-adds", columns=columns, index="layer",
+                 help=help, caveats=(outside,))  # fmt: skip
 
 
 def sentence(one: Shown) -> str:
@@ -124,4 +161,22 @@ def answer_sentence(answer: Mapping, title: str) -> str:
         f"divergence {_nats(answer['nats'])}. A pass of this one sample takes {1000 * answer['seconds']:.1f} ms "
         f"instead of {1000 * answer['seconds_before']:.1f} ms"
         + (": with so few tokens, deciding costs more than it saves." if slower else ".")
+    )
+
+
+def agreement_sentence(answer: Mapping, one: Shown) -> str:
+    """How far the film, run on what was recorded, and the run of the network have the same tokens left in the end."""
+    if not answer.get("seconds") or not answer.get("owners"):
+        return ""
+    film, run = (np.asarray(x[-1]) for x in (one.film.owner, answer["owners"]))
+    if film.shape != run.shape:
+        return ""
+    places = np.arange(len(run))
+    here, there = film == places, run == places
+    both, either = int((here & there).sum()), int((here | there).sum())
+    if both == either and (film == run).all():
+        return "The network left exactly the tokens of the film."
+    return (
+        f"The network itself left {int(there.sum())} tokens, {both} of them as in the film (Jaccard index "
+        f"{both / max(either, 1):.2f}): behind the first removal it decides by what is left."
     )

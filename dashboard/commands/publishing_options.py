@@ -46,8 +46,8 @@ def add(commands) -> None:
         "--figures",
         nargs="+",
         default=["kept"],
-        metavar="RECIPE",
-        help="kept, none, or recipe files (default: kept)",
+        metavar="WHICH",
+        help="kept, none, or some of: starred, tag:WORD, basket:NAME, recipe files (default: kept)",
     )
     p.add_argument(
         "--without-pictures",

@@ -5,7 +5,7 @@ What takes a moment is answered at once; what takes longer says how long and wai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
 import streamlit as st
@@ -30,18 +30,20 @@ def draw(
     answers: Mapping[str, Callable] = MappingProxyType({}),
     given: Callable[[Method], dict] | None = None,
     starts_below: float = 0.0,
+    keeps: Callable[[Method], Collection[str]] | None = None,
 ) -> None:
     """Questions and settings on the left, the answer on the right. `asks`: method by question; `key` names the view;
     `more`: by method, what is drawn below its settings, given the taps and the settings; `answers`: by method, what
     draws its result, given that and a key, where it is not drawn as every result is. `given` draws what a page asks for
     above the settings and returns it, {} for a method that takes none of it. Work of less than `starts_below`
-    seconds starts without another click."""
+    seconds starts without another click. `keeps`: which parameters of the URL outlast a change of question, by the
+    method that answers the new one."""
     installed = registry.methods()
     known = {id: question for question, id in asks.items() if id in installed}
     left, right = st.columns([1, 1.9], gap="medium")
     asked = None
     with left, errors.shown():
-        method = _question(known)
+        method = _question(known, keeps)
         references = method_run.inputs(method)
         fixed = {} if given is None else given(method)
         with st.expander("Settings", icon=":material/tune:", **state.bound("settings", False)):
@@ -61,11 +63,12 @@ def draw(
         doubts.draw(method)
 
 
-def _question(known: Mapping[str, str]) -> Method:
+def _question(known: Mapping[str, str], keeps: Callable[[Method], Collection[str]] | None) -> Method:
     first = next(iter(known))
+    held = keeps and (lambda id: keeps(registry.method(id)))
     chosen = st.selectbox(
         "Question", list(known), format_func=known.get,
-        **state.bound("ask", first, list(known), resets=RESETS),
+        **state.bound("ask", first, list(known), resets=RESETS, keeps=held),
     )  # fmt: skip
     method = registry.method(chosen)
     st.caption(f"**{errors.escape(method.title)}**: {errors.escape(method.summary)}")

@@ -7,7 +7,7 @@ import re
 import streamlit as st
 
 from dashboard import errors, state
-from dashboard.browse import token_marks, token_taps
+from dashboard.browse import rule_words, token_marks, token_taps
 from dashboard.figures import token_film
 from dashboard.figures.film_opened import opened_picture, opened_text
 
@@ -88,6 +88,12 @@ def opened_token(film, text: str, key: str) -> None:
             if st.button("Close", icon=":material/close:", key=f"close:{key}"):
                 state.set_params(open=None)
                 st.rerun()
+
+
+def rules_in_words() -> None:
+    """What each rule does, behind a line: their names are those of papers."""
+    with st.expander("What the rules do, each in a sentence", icon=":material/dictionary:"):
+        st.markdown(rule_words.glossary())
 
 
 def made_for(view: str, reference: str) -> None:

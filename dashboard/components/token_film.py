@@ -10,7 +10,7 @@ from analysis.spec import params_of
 from dashboard import allowed, errors, figures, forms, jobs, state
 from dashboard.browse import token_marks
 from dashboard.browse import token_rules as browse
-from dashboard.components import token_choices
+from dashboard.components import film_answer, film_cost, film_text, token_choices
 from dashboard.components.explained_sample import draw as sample_chosen
 from dashboard.parts import export_menu
 
@@ -104,7 +104,7 @@ def _settings(path: str) -> Asked:
         chosen.append((second, _own(second, "b.")))
     show = st.segmented_control("Colours", list(SHOWS), format_func=SHOWS.get, required=True,
                                 **state.bound("show", "tokens", list(SHOWS)))  # fmt: skip
-    boxes = token_choices.boxes_typed(bool(browse.opened(path).words))
+    boxes = token_choices.boxes_typed(not browse.pictured(path))
     return Asked(tuple(chosen), percent / 100, show, token_choices.opened(), boxes)
 
 
@@ -118,39 +118,40 @@ def _own(name: str, prefix: str) -> browse.Settings:
 
 
 def _films(reference: str, path: str, sample: int, asked: Asked) -> None:
-    found, slots = [], []
+    """One film below the other, so that layers stand over layers; what is said of each, side by side."""
+    found, hand = [], ""
     kept = browse.opened(path)
     if kept.note:
-        st.caption(errors.escape(kept.note))
+        st.caption(errors.escape(f"{kept.note} {browse.NEEDS_NETWORK}"))
         token_choices.other_taps(reference)
     marked = ""  # boxes that cannot be are said once, and films are drawn without them
-    for k, (name, settings) in enumerate(asked.rules):
+    for name, settings in asked.rules:
         with errors.shown():
             one = browse.shown(path, name, asked.share, sample, settings)
             if not found:
                 with errors.shown():
                     token_marks.boxed(one.film, asked.boxes)
                     marked = asked.boxes
-            found.append(one)
             st.markdown(browse.sentence(one))
-            if not slots:
-                hand = token_choices.hand(bool(kept.words))
-            _film(one.film, f"{k}", asked, marked, hand)
-            slots.append((st.container(), name, settings, one))
-    if found:
-        _cost(found, path)
-    st.caption(
-        "Films are run on what the network had without any removal; the answer is the network's own with the tokens "
-        "gone. Up to the first removal both decide alike."
-    )
-    for slot, name, settings, one in slots:  # films first: nobody waits at the slider for the network
+            hand = hand or token_choices.hand(not browse.pictured(path))
+            _film(one.film, f"{len(found)}", asked, marked, hand)
+            found.append((one, name, settings))
+    if not found:
+        return
+    film_text.chosen(found[0][0].film)
+    slots = [_said(one, f"{k}", asked, marked, place)
+             for k, ((one, *_), place) in enumerate(zip(found, st.columns(len(found)), strict=True))]  # fmt: skip
+    film_cost.draw([one for one, *_ in found], path)
+    st.caption(browse.ABOUT_ROWS if kept.note else browse.ABOUT_RUNS)
+    for slot, (one, name, settings) in zip(
+        slots, found, strict=True
+    ):  # nobody waits at the slider for the network
         with slot, errors.shown():
-            _answer(reference, sample, name, settings, asked.share, one)
+            film_answer.draw(_asked, reference, sample, name, settings, asked.share, one)
 
 
 def _film(film, key: str, asked: Asked, boxes: str, hand: str) -> None:
-    look = {"show": asked.show, "opened": asked.opened, "boxes": boxes}
-    drawn = figures.on_screen(film, theme=state.theme(), title=False, **look)
+    drawn = figures.on_screen(film, theme=state.theme(), title=False, **_look(asked, boxes))
     drawn.layout.dragmode = "select" if hand == "box" else False
     place = (
         f"film:{key}:{hand}:{asked.opened}:{boxes}"  # picked is in the URL: another chart has nothing picked
@@ -158,33 +159,20 @@ def _film(film, key: str, asked: Asked, boxes: str, hand: str) -> None:
     told = state.picked(place, lambda event: token_choices.take(film, boxes, event))
     st.plotly_chart(drawn, theme=None, alt=figures.alt_text(film), config={"displayModeBar": False},
                     selection_mode=token_choices.MODES[hand], **told)  # fmt: skip
-    if boxes:
-        st.markdown(token_marks.recall_words(film, boxes))
-    token_choices.opened_token(film, asked.opened, key)
-    export_menu.draw(lambda: film, f"film:{key}", **look)
 
 
-def _answer(reference: str, sample: int, name: str, settings: browse.Settings, share: float, one) -> None:
-    for note in one.notes:
-        st.caption(errors.escape(note))
-    work = {"input": reference, "sample": sample, "rule": name, "share": share}
-    work |= {"settings": dict(settings)} if settings else {}
-    answer = _asked("token_run", work, "Tokens: the network answers", f"token run {name}{settings}")
-    if answer is not None:
-        st.markdown(browse.answer_sentence(answer, one.rule.title))
-    if st.button(
-        "This film with its null, to be cited", icon=":material/open_in_new:", key=f"cite:{name}{settings}"
-    ):
-        given = {"sample": sample, "rule": name, "share": share, "settings": browse.text_of(settings)}
-        state.go(
-            "tokens", view="rules", ask="token_film", tap=reference, **{f"p.{k}": v for k, v in given.items()}
-        )
+def _look(asked: Asked, boxes: str) -> dict:
+    return {"show": asked.show, "opened": asked.opened, "boxes": boxes}
 
 
-def _cost(found: list, path: str) -> None:
-    theme, curve = state.theme(), browse.staircase(found, browse.opened(path))
-    drawn = figures.on_screen(curve, theme=theme, height=240)
-    st.plotly_chart(
-        drawn, theme=None, key="staircase", alt=figures.alt_text(curve), config={"displayModeBar": False}
-    )
-    export_menu.draw(lambda: curve, "staircase")
+def _said(one: browse.Shown, key: str, asked: Asked, boxes: str, place):
+    """Words, marks and files of one film; where its answer will stand."""
+    with place:
+        export_menu.draw(lambda: one.film, f"film:{key}", **_look(asked, boxes))
+        if len(asked.rules) > 1:
+            st.markdown(f"**{errors.escape(one.rule.title)}**")
+        film_text.draw(one.film)
+        if boxes:
+            st.markdown(token_marks.recall_words(one.film, boxes))
+        token_choices.opened_token(one.film, asked.opened, key)
+        return st.container()

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.results import Matrix
+from dashboard.figures.rounded_cells import ROUNDED, known_size, only_rounding, without_rounding
 from dashboard.figures.text import number, plain
 
+ZERO_TO_ONE = (0.0, 1.0)
 MOST_CELLS = 1_000  # along one side
 MOST_NAMES = 60
 MOST_BRANCHES = 400
@@ -71,11 +73,15 @@ def cells_of(result: Matrix, *, aggregate: str = "auto", show: str = "value") ->
         names_of(result.column_names, len(columns)),
     )
     row_names, column_names = [row_names[i] for i in rows], [column_names[j] for j in columns]
+    floor = None if result.rounding is None else np.asarray(result.rounding, np.float64)[ordered]
+    rounded = only_rounding(values, known_size(result), floor)
+    values = without_rounding(values, rounded)
     low, high = _symmetric(values) if excess else colour_limits(result, values)
     diverging = result.diverging or excess
     how = aggregate if aggregate != "auto" else ("max" if diverging else "mean")
     block = tuple(-(-side // MOST_CELLS) for side in values.shape)
     notes, whole = [], _notes(result, values, sure, few, excess)  # counted before cells are gathered
+    whole = [ROUNDED[rounded], *whole] if rounded else whole
     beside = _beside(result, ordered, excess)
     if block != (1, 1):
         beside = None
@@ -178,6 +184,8 @@ def colour_limits(result: Matrix, values: np.ndarray) -> tuple[float, float]:
     else:
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+        if low == high == 0.0 and not result.diverging:
+            return ZERO_TO_ONE  # 0 at the pale end
     if result.diverging:
         high = max(abs(low), abs(high))
         low = -high

@@ -8,10 +8,35 @@ and numbers stand outside of the axes and keep their size.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from analysis.errors import ParameterError
 
 NEAR = 1e-3  # of the page
 LEAST_LINE = 0.3  # of a row's height
+
+
+TEXTS = ("_suptitle", "_supxlabel", "_supylabel")
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Where axes, texts and inner figures lie in a panel that was drawn alone: `axes` have (box, anchor, box aspect),
+    `texts` places by name, `inner` inner figures with the part of the panel that each takes."""
+
+    axes: tuple[tuple, ...]
+    texts: dict[str, tuple[float, float]]
+    inner: tuple[tuple[object, Laid], ...]
+
+    @classmethod
+    def of(cls, model) -> Laid:
+        """Of a figure that is laid out."""
+        axes = tuple(
+            (a.get_position(original=True).frozen(), a.get_anchor(), a.get_box_aspect())
+            for a in model._localaxes
+        )
+        texts = {name: text.get_position() for name in TEXTS if (text := getattr(model, name)) is not None}
+        return cls(axes, texts, tuple((part.bbox_relative.frozen(), cls.of(part)) for part in model.subfigs))
 
 
 def laid_out(figure, name: str):
@@ -23,7 +48,7 @@ def laid_out(figure, name: str):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*constrained_layout not applied.*")
         try:
-            figure.draw_without_rendering()
+            figure.get_layout_engine().execute(figure)
         except UserWarning:
             wide, high = figure.get_size_inches()
             raise ParameterError(
@@ -46,18 +71,17 @@ def lost_to_others(models: list) -> list[float]:
     return [0.0 if span is None else (span[1] - span[0]) - (high - low) for span in spans]
 
 
-def placed_like(part, model) -> None:
+def placed_like(part, laid: Laid) -> None:
     """Axes, texts and inner figures of a panel to where they are in its drawing alone, which has the same size."""
-    for mine, other in zip(part._localaxes, model._localaxes, strict=True):
-        mine._set_position(other.get_position(original=True), which="both")
-        mine.set_anchor(other.get_anchor())
-        mine.set_box_aspect(other.get_box_aspect())
-    for name in ("_suptitle", "_supxlabel", "_supylabel"):
-        if (text := getattr(part, name)) is not None:
-            text.set_position(getattr(model, name).get_position())
-    for mine, other in zip(part.subfigs, model.subfigs, strict=True):
-        mine._redo_transform_rel_fig(bbox=other.bbox_relative)
-        placed_like(mine, other)
+    for mine, (box, anchor, aspect) in zip(part._localaxes, laid.axes, strict=True):
+        mine._set_position(box, which="both")
+        mine.set_anchor(anchor)
+        mine.set_box_aspect(aspect)
+    for name, place in laid.texts.items():
+        getattr(part, name).set_position(place)
+    for mine, (box, inner) in zip(part.subfigs, laid.inner, strict=True):
+        mine._redo_transform_rel_fig(bbox=box)
+        placed_like(mine, inner)
 
 
 def in_line(panels: list[tuple[int, int, int, object]]) -> None:

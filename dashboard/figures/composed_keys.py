@@ -23,13 +23,14 @@ Drawn = Callable[[object, int], Page]  # (part, its place) drawn alone
 
 @dataclass(frozen=True)
 class Keys:
-    """What stands once: `shared` names it for each panel; `legends` and `bars` with the letters of their panels;
-    `parts` are panels that are to be drawn on a common scale; `said` is what was kept apart, and why."""
+    """What stands once: `shared` names it for each panel; `legends` and `bars` are as the panel at that place has them,
+    each with the letters of its panels; `ends` of the common scale on which a panel is drawn, None for its own; `said`
+    is what was kept apart, and why."""
 
     shared: list[set[str]]
-    parts: list
-    legends: list[tuple[Key, str]] = field(default_factory=list)
-    bars: list[tuple[Bar, str]] = field(default_factory=list)
+    ends: list[tuple[float, float] | None]
+    legends: list[tuple[int, str]] = field(default_factory=list)
+    bars: list[tuple[int, str]] = field(default_factory=list)
     said: tuple[str, ...] = ()
 
     @classmethod
@@ -37,15 +38,23 @@ class Keys:
         """Each panel for itself."""
         return cls([set() for _ in range(n)], [None] * n)
 
-    def above(self, sheet: Sheet) -> float:
-        """Inches of the shared legends."""
-        return sum(
-            LEGEND_LINE * sheet.scale * _lines(sheet, *one) + 0.03 * sheet.scale for one in self.legends
-        )
+    def part(self, part, i: int):
+        """The panel at this place, on the scale that it has in common with others."""
+        ends = self.ends[i]
+        return part if ends is None else replace(part, result=with_ends(part.result, *ends))
 
-    def below(self, sheet: Sheet) -> float:
-        """Inches of the shared bars."""
-        return BAR * sheet.scale * -(-len(self.bars) // _bars_across(sheet))
+
+def inches_above(sheet: Sheet, keys: Keys, pages: list[Page]) -> float:
+    """Inches of the shared legends; `pages` are the panels' drawings."""
+    return sum(
+        LEGEND_LINE * sheet.scale * _lines(sheet, pages[i].legends[0], who) + 0.03 * sheet.scale
+        for i, who in keys.legends
+    )
+
+
+def inches_below(sheet: Sheet, keys: Keys) -> float:
+    """Inches of the shared bars."""
+    return BAR * sheet.scale * -(-len(keys.bars) // _bars_across(sheet))
 
 
 def agreed(parts: list, pages: list[Page], draw: Drawn) -> Keys:
@@ -67,7 +76,7 @@ def _legends(keys: Keys, pages: list[Page], letters: list[str], said: list[str])
         if len(members) > 1:
             for i in members:
                 keys.shared[i].add("legend")
-            keys.legends.append((pages[members[0]].legends[0], _who(members, letters)))
+            keys.legends.append((members[0], _who(members, letters)))
     by_title: dict[str, list[list[int]]] = {}
     for (title, *_), members in groups.items():
         if title:
@@ -110,10 +119,11 @@ def _who(members: list[int], letters: list[str]) -> str:
     return "" if len(members) == len(letters) else ", ".join(letters[i] for i in members if letters[i])
 
 
-def draw_legends(figure, sheet: Sheet, keys: Keys) -> None:
-    """At the head of the page, one below the other."""
+def draw_legends(figure, sheet: Sheet, keys: Keys, pages: list[Page]) -> None:
+    """At the head of the page, one below the other; `pages` are the panels' drawings."""
     top = figure.get_figheight()
-    for key, who in keys.legends:
+    for i, who in keys.legends:
+        key = pages[i].legends[0]
         title = _titled(key.title, who)
         columns, _ = legend_lines(sheet, key.labels, title)
         figure.legend(
@@ -152,19 +162,19 @@ def _one_scale(keys, parts, bars, members, letters, draw: Drawn, said: list[str]
         said.append(f"Panels {who} show “{label}” in other colours: each keeps its own scale.")
         return
     low, high = min(bars[i].scale.norm.vmin for i in members), max(bars[i].scale.norm.vmax for i in members)
-    changed, found = {}, {}
+    changed, found = set(), {}
     for i in members:
         part, found[i] = parts[i], bars[i]
         if _ends(bars[i]) != (low, high):
             part = replace(part, result=with_ends(part.result, low, high))
             page = draw(part, i)
             found[i] = page.bars[0] if page.bars else bars[i]
-            changed[i] = part
+            changed.add(i)
         if _ends(found[i]) != (low, high):
             said.append(f"Panels {who} show “{label}” on scales with different ends: each keeps its own.")
             return
-    for i, part in changed.items():
-        keys.parts[i] = part
+    for i in changed:
+        keys.ends[i] = (low, high)
     if len({found[i].band and tuple(np.round(found[i].band, 6)) for i in members}) > 1:
         said.append(
             f"Panels {who} show “{label}” on one scale; each keeps its bar, since what chance gives (hatched) differs."
@@ -172,7 +182,7 @@ def _one_scale(keys, parts, bars, members, letters, draw: Drawn, said: list[str]
         return
     for i in members:
         keys.shared[i].add("bar")
-    keys.bars.append((found[members[0]], _who(members, letters)))
+    keys.bars.append((members[0], _who(members, letters)))
 
 
 def with_ends(result: Result, low: float, high: float) -> Result:
@@ -194,15 +204,16 @@ def _bars_across(sheet: Sheet) -> int:
     return max(1, int(sheet.inches / (BAR_WIDE * sheet.scale * 1.25)))
 
 
-def draw_bars(figure, sheet: Sheet, keys: Keys) -> None:
-    """At the foot of the page, beside each other."""
+def draw_bars(figure, sheet: Sheet, keys: Keys, pages: list[Page], below: float) -> None:
+    """At the foot of the page, which has so many inches below its panels, beside each other."""
     from matplotlib.cm import ScalarMappable
 
     across, high = _bars_across(sheet), figure.get_figheight()
-    for k, (bar, who) in enumerate(keys.bars):
+    for k, (i, who) in enumerate(keys.bars):
+        bar = pages[i].bars[0]
         line, column = divmod(k, across)
         left = 0.22 * sheet.scale + column * sheet.inches / across
-        foot = keys.below(sheet) - BAR * sheet.scale * line - 0.09 * sheet.scale
+        foot = below - BAR * sheet.scale * line - 0.09 * sheet.scale
         wide = min(BAR_WIDE * sheet.scale, sheet.inches * 0.85)
         place = (left / sheet.inches, foot / high, wide / sheet.inches, 0.07 * sheet.scale / high)
         axes = figure.add_axes(place, label="<colorbar>")

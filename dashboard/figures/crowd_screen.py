@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Curve
+from dashboard.figures.contrast import readable
 from dashboard.figures.crowd import Row, nulls, ranked, reach, said, total_name
 from dashboard.figures.curve_axes import hovered, x_axis
 from dashboard.figures.curve_parts import BANDS, drawn_places, last_points, span
@@ -79,7 +80,7 @@ def _names(figure, rows: list[Row], heights, axis: str, theme: Theme) -> None:
     """Names beside a piece of their line, in its colour."""
     short = told_apart([row.name for row in rows], LONGEST)
     for row, name, at in zip(rows, short, heights, strict=True):
-        shade = theme.muted if row.control else colour(row, theme)
+        shade = theme.muted if row.control else readable(colour(row, theme), theme.ground)
         look = {"color": colour(row, theme), "width": 2.2, "dash": DASHES[row.dash][0]}
         figure.add_shape(type="line", xref="paper", yref=axis, x0=KEY[0], x1=KEY[1], y0=at, y1=at, line=look)
         figure.add_annotation(text=markup(name), x=NAMES, xref="paper", xanchor="left", y=at, yref=axis,

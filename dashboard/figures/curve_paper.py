@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.results import Curve
 from dashboard.figures import crowd_paper
+from dashboard.figures.contrast import readable
 from dashboard.figures.curve_parts import (
     DIRECT_LABELS,
     chosen,
@@ -18,6 +19,8 @@ from dashboard.figures.curve_parts import (
 from dashboard.figures.labels import label_heights
 from dashboard.figures.paper import Page, entry, label_axes, legend_above
 from dashboard.figures.text import power_of_ten, shorten
+
+WHITE = "#ffffff"
 
 
 def paper(result: Curve, page: Page) -> None:
@@ -77,6 +80,6 @@ def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
             (1.015, y),
             xycoords=("axes fraction", "data"),
             va="center",
-            color=page.line(names.index(name))[0],
+            color=readable(page.line(names.index(name))[0], WHITE),
             annotation_clip=False,
         )

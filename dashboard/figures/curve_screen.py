@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.results import Curve
 from dashboard.figures import crowd_screen
+from dashboard.figures.contrast import readable
 from dashboard.figures.curve_axes import hovered, x_axis
 from dashboard.figures.curve_parts import (
     DIRECT_LABELS,
@@ -97,7 +98,7 @@ def _direct(figure, result: Curve, names: list[str], theme: Theme, height: int) 
     ends = last_points(result, names)
     heights = label_heights([y for _, y in ends.values()], span(result), 17 / max(height - 120, 100))
     for (name, _), y in zip(ends.items(), heights, strict=True):
-        colour = theme.categories[names.index(name) % 8]
+        colour = readable(theme.categories[names.index(name) % 8], theme.ground)
         figure.add_annotation(
             text=markup(name, 26),
             x=1.01,

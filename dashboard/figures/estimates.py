@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Estimate, Result
+from dashboard.figures.rounding import WORDS, is_rounding, rounded
 from dashboard.figures.text import number, plain
 
 NONE = "none: "  # and why a number has no interval, or no null
@@ -26,14 +27,16 @@ def estimates_table(result: Result) -> dict[str, np.ndarray]:
 
 def value_words(e: Estimate) -> str:
     """0.62 [0.58, 0.66] with its unit."""
-    text = number(e.value) + (f" {plain(e.unit)}" if e.unit else "")
-    if e.low is not None and e.high is not None:
-        text += f" [{number(e.low)}, {number(e.high)}]"
-    return text
+    shown = rounded(e)
+    text = number(shown.value) + (f" {plain(e.unit)}" if e.unit else "")
+    if shown.low is not None and shown.high is not None:
+        text += f" [{number(shown.low)}, {number(shown.high)}]"
+    return text + (f" ({WORDS})" if is_rounding(e) else "")
 
 
 def null_words(e: Estimate) -> str:
     """What structureless data gives, in a few words; says so when it is not known."""
+    e = rounded(e)
     if e.null is None and e.null_low is None:
         return "no null" if e.null_method.startswith(NONE) else "null not known"
     text = "null" + (f" {number(e.null)}" if e.null is not None else "")
@@ -47,7 +50,7 @@ def detail_words(e: Estimate) -> str:
     parts = [plain(e.estimator)] if e.estimator else []
     parts += [f"n {e.n:,}"] if e.n else []
     parts += [f"d {e.d:,}"] if e.d else []
-    if e.low is not None and e.interval:
+    if rounded(e).low is not None and e.interval:
         parts.append(f"{e.level:.0%} interval: {plain(e.interval)}")
     elif e.interval.startswith(NONE):
         parts.append(f"no interval: {plain(e.interval.removeprefix(NONE))}")
@@ -62,7 +65,9 @@ def detail_words(e: Estimate) -> str:
 
 def sentence(e: Estimate) -> str:
     """One estimate for ears: name, value, interval, null, n, d, estimator."""
-    text = f"{plain(e.name)} {number(e.value)}" + (f" {plain(e.unit)}" if e.unit else "")
+    about = f" ({WORDS})" if is_rounding(e) else ""
+    e = rounded(e)
+    text = f"{plain(e.name)} {number(e.value)}" + (f" {plain(e.unit)}" if e.unit else "") + about
     if e.low is not None and e.high is not None:
         text += f" ({e.level:.0%} interval {number(e.low)} to {number(e.high)})"
     if e.null_low is not None and e.null_high is not None:

@@ -166,9 +166,10 @@ def _picture(result: Result, format: str, options: dict) -> bytes:
 
 
 def laid_out(figure):
-    """The figure with every panel in its place. Saving would draw everything once more only to find the places."""
+    """The figure with every panel in its place. Saving with a layout engine, even one that does nothing ("none"), would
+    draw everything once more only to find the places."""
     figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
     return figure
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from analysis.results import TokenFilm
 from dashboard.figures.film_marks import OPENED, inside
 from dashboard.figures.film_panels import base_picture, on_cells, on_grid, png, widened
-from dashboard.figures.text import markup
+from dashboard.figures.film_text import word
 
 SIDE, FADED = 320, 0.8  # pixels of the longer side; of the ground over what is not inside
 
@@ -38,15 +38,8 @@ def opened_text(result: TokenFilm, at: tuple[int, int]) -> str:
     if not result.words or not here.any():
         return ""
     mark = f'<b style="border-bottom:3px solid {OPENED}">'
-    said = [
-        f"{mark}{_word(w)}</b>" if in_it else _word(w) for w, in_it in zip(result.words, here, strict=True)
-    ]
+    said = [f"{mark}{word(w)}</b>" if in_it else word(w) for w, in_it in zip(result.words, here, strict=True)]
     return (
         '<div style="font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;max-height:12em;'
         f'overflow-y:auto">{"".join(said)}</div>'
     )
-
-
-def _word(text: str) -> str:
-    """A token that can be seen: a line's end has a sign of its own."""
-    return "".join(markup(part) + "↵\n" for part in text.split("\n")[:-1]) + markup(text.split("\n")[-1])

@@ -11,6 +11,7 @@ from analysis.results import Heatmap, Matrix
 from dashboard.figures import matrix
 from dashboard.figures.cells import block_names, names_of
 from dashboard.figures.paper import Page
+from dashboard.figures.rounded_cells import ROUNDED, known_size, only_rounding
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
 from dashboard.figures.text import number
@@ -76,6 +77,8 @@ def _notes(result: Heatmap, where: str) -> tuple[str, ...]:
     if result.null_band is not None:
         ends = " to ".join(number(v) for v in result.null_band)
         found.append(f"{where} the scale: what structureless data gives, {ends}")
+    rounded = only_rounding(np.asarray(result.overview, np.float64), known_size(result))
+    found += [ROUNDED[rounded]] if rounded else []
     found.append(_significant(result))
     return tuple(found)
 

@@ -113,7 +113,10 @@ def _line(figure, path: np.ndarray, theme: Theme) -> None:
 
 
 def _decimals(values: np.ndarray) -> int:
-    """Of the numbers in the cells: two, or more where that would leave the largest one digit."""
+    """Of the numbers in the cells: none of counts, else two, or more where that would leave the largest one digit."""
+    whole = values[np.isfinite(values)]
+    if whole.size and (whole == np.round(whole)).all() and np.abs(whole).max() > 1:
+        return 0
     most = float(np.nanmax(np.abs(values), initial=0.0))
     return int(np.clip(1 - np.floor(np.log10(most)), 2, 5)) if most > 0 else 2
 

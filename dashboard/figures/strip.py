@@ -11,6 +11,7 @@ import numpy as np
 from analysis.results import Estimate, Result
 from dashboard.figures.estimates import detail_words, null_words, value_words
 from dashboard.figures.paper import Page
+from dashboard.figures.rounding import rounded
 from dashboard.figures.sheet import Sheet
 from dashboard.figures.text import shorten, wrapped
 
@@ -74,6 +75,7 @@ def strip_on_paper(result: Result, page: Page) -> None:
 
 
 def _paper_line(axes, e: Estimate, y: float, page: Page) -> None:
+    e = rounded(e)
     ends = span(e)
     if ends is None:
         return

@@ -9,6 +9,7 @@ from html import escape
 
 from analysis.results import Estimate, Result
 from dashboard.figures.estimates import detail_words, null_words, value_words
+from dashboard.figures.rounding import rounded
 from dashboard.figures.strip import MOST_LINES, NOTHING, at, known, rest, span
 from dashboard.figures.style import Theme
 from dashboard.figures.text import number, plain
@@ -43,6 +44,7 @@ def _line(e: Estimate, theme: Theme) -> str:
 
 def _marks(e: Estimate, theme: Theme) -> str:
     """The line with its ends, the null, then the value with its interval."""
+    e = rounded(e)
     ends = span(e)
     if ends is None:
         return ""

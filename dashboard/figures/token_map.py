@@ -21,7 +21,6 @@ from dashboard.figures.traces import colour_bar
 
 MOST_SAMPLES = 12
 MOST_NAMED = 64  # pictures that are not samples: many small ones
-MOST_PICTURED = 24  # named maps over pictures
 MOST_LINES = 60
 CHARACTERS = 112  # of names that stand beside each other over panels
 NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
@@ -43,8 +42,9 @@ def on_grid(result: TokenMap) -> bool:
 
 
 def _small(result: TokenMap) -> bool:
-    """Whether panels are many small ones: pictures that are not samples, and have none below."""
-    return bool(result.names) and result.pictures is None
+    """Whether panels are many small ones: pictures that are not samples, without one below or too many for large
+    ones."""
+    return bool(result.names) and (result.pictures is None or len(result.values) > MOST_SAMPLES)
 
 
 def _paper_columns(result: TokenMap) -> dict[str, int]:
@@ -52,7 +52,7 @@ def _paper_columns(result: TokenMap) -> dict[str, int]:
 
 
 def _most(result: TokenMap) -> int:
-    return MOST_NAMED if _small(result) else MOST_PICTURED if result.names else MOST_SAMPLES
+    return MOST_NAMED if result.names else MOST_SAMPLES
 
 
 def _name(result: TokenMap, k: int) -> str:
@@ -89,7 +89,7 @@ def notes(result: TokenMap, *, greyscale=False, **_ignored) -> tuple[str, ...]:
     if not np.isfinite(shown).all():
         said.append("white: no value there" if greyscale else "grey: no value there")
     if on_grid(result) and result.leading:
-        said.append(f"{result.leading} leading token(s) outside the grid: in the table only")
+        said.append(f"{result.leading} token(s) that are not on the picture: in the table only")
     if result.grid is not None and not on_grid(result):
         said.append("the tokens do not fill the grid, so they are drawn in a row")
     if result.colours is None and (

@@ -13,7 +13,7 @@ from dashboard.figures.text import markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
 MOST_TEXTS, MOST_WORDS, COLUMNS, LONGEST = 24, 400, 68, 24  # so that letters of 12 pixels fit beside a form
-GAP = 0.4  # columns between words
+GAP = 1.0  # columns between words: enough to see where one ends
 LINE = 24  # pixels of a line of text
 INK_TURNS = 0.45  # of a scale of greys: darker ground has white letters
 BESIDE_THE_SCALE, LETTER, SMALLEST = 0.78, 0.62, 3.0  # of the page's width; of the points; points

@@ -13,13 +13,15 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dashboard.hosting import host, logs, watching
+from dashboard.hosting import host, logs, tidying, watching
 from dashboard.hosting.host import Host
 from dashboard.hosting.layers import Layers
 from dashboard.hosting.settings import Settings
 from dashboard.server import OPTIONS, THEMES
 from dashboard.serving import load
 
+MESSAGE_MB = 64  # of a socket's messages, either way: columns of some ten million points go down
+CLICK_MB = 4  # of what a page may send up: the mask of a selection among ten million points takes 1.7
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 
@@ -65,6 +67,8 @@ def _hosted(settings: Settings) -> dict[str, object]:
         "server.trustedUserHeaders": "{}",  # a header must never say who somebody is
         "server.maxUploadSize": max(1, settings.uploads_mb),  # with 0 the gate refuses every upload
         "server.disconnectedSessionTTL": 120,
+        "server.maxMessageSize": MESSAGE_MB,
+        "server.maxWidgetStateSize": CLICK_MB,
     }
 
 
@@ -89,6 +93,7 @@ def main() -> None:
     logs.begin(secrets)
     serving.audit.write("started", which=settings.public_url)
     threading.Thread(target=load, name="loading", daemon=True).start()
+    tidying.begin(settings.workspaces)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)  # raised once more by the web server when it has ended
     sys.argv = [str(APP)]  # where Streamlit looks for what belongs to the script

@@ -15,6 +15,7 @@ from dashboard.hosting import request_facts, sign_in
 from dashboard.hosting.audit import AuditLog
 from dashboard.hosting.roles import Members
 from dashboard.hosting.settings import Settings
+from dashboard.hosting.shown_files import ShownFiles
 from dashboard.hosting.sign_in import Identity, NotLetIn
 from dashboard.hosting.sign_in_page import page
 from dashboard.hosting.sign_outs import SignOuts
@@ -22,7 +23,7 @@ from dashboard.hosting.sign_outs import SignOuts
 HEALTH = "/_stcore/health"
 LOGIN, LOGOUT, CALLBACK = "/auth/login", "/auth/logout", "/oauth2callback"
 CLOSED = ("/_stcore/metrics", "/_stcore/script-health-check", "/_stcore/agent")  # for nobody
-UPLOAD = "/_stcore/upload_file"
+UPLOAD, MEDIA = "/_stcore/upload_file", "/media"
 WANTED, LONGEST = "loupe_wanted", 3000  # a cookie: what was asked for before signing in
 FAILED = "loupe_failed"  # a cookie: the provider's answer was not accepted a moment ago
 POLICY_VIOLATION = 1008
@@ -36,7 +37,7 @@ class Gate:
         self, app, settings: Settings, audit: AuditLog, sign_outs: SignOuts, open_paths: Iterable[str] = ()
     ) -> None:
         self.app, self.settings, self.audit, self.sign_outs = app, settings, audit, sign_outs
-        self.open = {HEALTH, *open_paths}
+        self.open, self.shown = {HEALTH, *open_paths}, ShownFiles()
         self.base = f"/{settings.base_path}" if settings.base_path else ""
 
     async def __call__(self, scope, receive, send) -> None:
@@ -72,6 +73,11 @@ class Gate:
         elif path.startswith(UPLOAD) and not self._may_upload(person):
             self.audit.limited("refused", "an upload", request_facts.address(scope), person.email)
             await _answer(send, 403, "no uploads here")
+        elif path.startswith(MEDIA) and not self.shown.may(person.email, path):
+            self.audit.limited(
+                "refused", "a file that no page showed her", request_facts.address(scope), person.email
+            )
+            await _answer(send, 404, "not here")
         elif WANTED in cookies and path == "/" and scope["method"] == "GET":
             await _answer(send, 303, "", [(b"location", self._wanted(cookies[WANTED])), _forget()])
         else:
@@ -188,7 +194,11 @@ class Gate:
                 return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
             return message
 
-        await self.app(scope, asked, send)
+        async def told(message) -> None:
+            self.shown.note(person.email, message.get("bytes") or b"")
+            await send(message)
+
+        await self.app(scope, asked, told)
 
     def _goes_on(self, person: Identity) -> bool:
         return time.time() < person.until and not self.sign_outs.has(person.key)

@@ -12,6 +12,7 @@ import logging
 
 from analysis.errors import LoupeError
 from dashboard.hosting import logs
+from dashboard.hosting.clicks import page_names
 from dashboard.hosting.doorman import Doorman
 from dashboard.hosting.endpoints import Endpoints
 from dashboard.hosting.headers import Headers
@@ -36,7 +37,7 @@ class Layers:
         from dashboard import observed
         from dashboard.pages import pages
 
-        self.settings, self.given = settings, given
+        self.settings, self.given, self.names = settings, given, page_names(pages())
         self.readiness = Readiness(settings.workspaces)
         self.metrics = Metrics(settings.workspaces, [page.name for page in pages()])
         self.metrics.count_errors()
@@ -51,7 +52,7 @@ class Layers:
         given, metrics = self.given, self.metrics
         return [
             Middleware(Headers, secure=secure),
-            Middleware(Watched, metrics=metrics, base_path=self.settings.base_path),
+            Middleware(Watched, metrics=metrics, base_path=self.settings.base_path, names=self.names),
             Middleware(Endpoints, readiness=self.readiness, exposition=metrics.exposition, token=given.token),
             Middleware(
                 Doorman, public_url=self.settings.public_url, bounds=given.bounds, proxies=given.proxies

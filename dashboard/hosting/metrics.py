@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter as Counts
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -26,6 +26,7 @@ from analysis.jobs.files import read_json
 from analysis.jobs.handlers import HANDLERS
 from analysis.jobs.limits import size_of
 from analysis.store import cache
+from dashboard.hosting.clicks import Clicks
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 ROUTES = (
@@ -60,6 +61,13 @@ class Metrics:
         self.runs = Histogram(
             "loupe_rerun_seconds", "Seconds of a page's run", ("page",), buckets=SECONDS, **kept
         )
+        self.clicked = Histogram(
+            "loupe_click_seconds",
+            "Seconds from a click's arrival to the last message of its answer, waits included",
+            ("page",),
+            buckets=SECONDS,
+            **kept,
+        )
         self.errors = Counter("loupe_errors", "Errors that were written to the log", ("logger",), **kept)
         self.database = Counter("loupe_database_errors", "Statements that a database refused", **kept)
         GCCollector(self.registry)
@@ -73,8 +81,14 @@ class Metrics:
         try:
             yield
         finally:
-            known = name if name in self.pages else "other"
-            self.runs.labels(known).observe(time.perf_counter() - started)
+            self.runs.labels(self._known(name)).observe(time.perf_counter() - started)
+
+    def click(self, name: str, seconds: float) -> None:
+        """A click on this page was answered."""
+        self.clicked.labels(self._known(name)).observe(seconds)
+
+    def _known(self, name: str) -> str:
+        return name if name in self.pages else "other"
 
     def exposition(self) -> tuple[str, bytes]:
         """Content type and text."""
@@ -100,10 +114,13 @@ class _Counting(logging.Handler):
 
 
 class Watched:
-    """ASGI middleware: counts requests, open pages and messages."""
+    """ASGI middleware: counts requests, open pages and messages, and times clicks. `names`: {Streamlit's digest of a
+    page: its name}."""
 
-    def __init__(self, app, metrics: Metrics, base_path: str = "") -> None:
-        self.app, self.metrics, self.base = app, metrics, base_path.strip("/")
+    def __init__(
+        self, app, metrics: Metrics, base_path: str = "", names: Mapping[str, str] | None = None
+    ) -> None:
+        self.app, self.metrics, self.base, self.names = app, metrics, base_path.strip("/"), names or {}
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] == "http":
@@ -135,16 +152,20 @@ class Watched:
 
     async def _page(self, scope, receive, send) -> None:
         metrics = self.metrics
+        clicks = Clicks(metrics.click, self.names)
 
         async def receiving():
             message = await receive()
             if message["type"] == "websocket.receive":
                 metrics.messages.inc()
+                clicks.arrived(message.get("bytes") or b"")
             return message
 
         async def sending(message) -> None:
-            metrics.sent.inc(len(message.get("bytes") or b""))
+            data = message.get("bytes") or b""
+            metrics.sent.inc(len(data))
             await send(message)
+            clicks.sent(data)
 
         metrics.opened.inc()
         with metrics.sessions.track_inprogress():

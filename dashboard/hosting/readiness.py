@@ -45,7 +45,9 @@ class Readiness:
             for asked, question in QUESTIONS.items():
                 try:
                     wrong = question(path)
-                except (LoupeError, OSError, ValueError) as error:
+                except LoupeError as error:
+                    wrong = error.found
+                except (OSError, ValueError) as error:
                     wrong = type(error).__name__ + (
                         f": {error.strerror}" if getattr(error, "strerror", "") else ""
                     )
@@ -63,8 +65,11 @@ def _workspace(path: Path) -> str:
 
 
 def _database(path: Path) -> str:
+    from analysis.people import engines, places
     from analysis.workspace import Workspace
 
+    if named := os.environ.get(places.VARIABLE, "").strip():
+        engines.answers(engines.parsed(named))  # a workspace that nobody wrote to yet does not ask it
     Workspace.open(path).people.selections()
     return ""
 

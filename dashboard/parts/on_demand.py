@@ -10,10 +10,12 @@ from analysis import access, pipeline, registry
 from analysis.results import Result
 from analysis.spec import Cost, params_of
 from dashboard import allowed, errors, jobs, state
+from dashboard.browse.kept import OneByOne
 from dashboard.words import about
 
 AT_ONCE = 3.0  # seconds of computing that a page waits for
 STARTS = 20.0  # seconds of work that a switch may start without asking again
+_computing = OneByOne()
 
 
 def kept(method: str, references: Sequence[str], params: Mapping, *, seed: int = 0) -> Result | None:
@@ -68,8 +70,11 @@ def result(
         return found
     seconds = cost_of(method, references, params).seconds
     if not registry.method(method).worker and max(seconds, _by_itself(method, references, params)) < at_once:
-        with st.spinner("Computing"):
-            return state.workspace().run(method, references, params, seed=seed)
+        workspace = state.workspace()
+        with st.spinner("Computing"), _computing.turn(workspace.key(method, references, params, seed=seed)):
+            return workspace.run(
+                method, references, params, seed=seed
+            )  # what another page computed meanwhile is found
     starts = (starts or seconds < starts_below) and access.may("editor")
     work = {"method": method, "inputs": references, "params": params, "seed": seed}
     job = jobs.find("method", work)

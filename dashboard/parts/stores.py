@@ -12,7 +12,7 @@ from analysis.compute.statistics.nulls import wilson
 from dashboard import errors, jobs, state, table_cells
 from dashboard.browse.labels import labels_of
 from dashboard.figures.text import listed
-from dashboard.parts import resume
+from dashboard.parts import cache_line, resume
 from dashboard.words import count, size
 
 ACCURACY = (
@@ -37,6 +37,7 @@ def draw() -> None:
     state.set_params(store=asked)
     if good:
         details(good[asked or next(iter(good))])
+    cache_line.draw()
 
 
 def _table(entries: Sequence, shown: list[int]) -> list[str]:

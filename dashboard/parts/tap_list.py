@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis.spec import Method
 from dashboard import errors, state
-from dashboard.browse import comparable, projections
+from dashboard.browse import comparable, first_taps, projections
 from dashboard.browse.feature_sets import recorded_among, source_of
 from dashboard.parts import tap_picker
 from dashboard.words import count
@@ -46,6 +46,8 @@ def draw(method: Method, reference: str, chosen: list[str], *, resets: tuple[str
         help=_help(method),
         **state.tied("with", chosen, lambda picked: _choose(picked, **change)),
     )
+    if method.roles:
+        st.caption(f"In this order: {', '.join(map(errors.escape, method.roles))}.")
     elsewhere = projections.same_tap_elsewhere(reference, fitting)
     series = projections.same_tap_in_series(reference, fitting)
     st.caption(count(len(chosen), "tap") + f" of {len(fitting)} that can be chosen.")
@@ -71,6 +73,10 @@ def _begun(method: Method, reference: str, usual: list[str]) -> str:
     if usual == [reference]:
         return "This tap alone"
     store, _, tap = reference.partition(":")
+    if method.begins in (first_taps.TWO, first_taps.SAME) and usual[-1].partition(":")[0] != store:
+        return "Layers of two networks"
+    if method.begins == first_taps.OUTPUTS and projections.is_output(usual[-1]):
+        return "Layers, then the answer"
     if method.others == "networks" and not all(r.startswith(f"{store}:") for r in usual):
         return "Other networks"
     alike = method.others in ("dictionaries", "networks") and usual[0] == reference
@@ -157,6 +163,10 @@ def _usual(method: Method, reference: str, fitting: list[str]) -> list[str]:
     """Of a recorded tap the recorded layers; of an encoded one the tap that it came from, and itself, or itself and the
     others that the method asks for. Where it asks for other networks, of either the same tap there."""
     store, _, tap = reference.partition(":")
+    if tap in state.workspace().store(store).recorded and (
+        begun := first_taps.first_taps(state.workspace(), method.begins, reference, fitting)
+    ):
+        return begun
     elsewhere = _one_of_each(projections.same_tap_elsewhere(reference, fitting))
     if method.checkpoints and len(elsewhere) >= method.inputs:
         return elsewhere

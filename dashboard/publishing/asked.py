@@ -18,8 +18,9 @@ _NUMBERS = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*")
 class Asked:
     """taps : patterns of "store:tap". features : "all", "starred", "strongest:N", "selection:NAME" or numbers such as
     "3-9,12". most : features of one tap. maps : "kept", "none" or methods. heatmaps : "kept" or "none". figures :
-    "kept", "none" or recipes. pictures : whether samples are shown, or only named. who : whether it is said who wrote
-    a note. title, authors, about, licence : what the first page says."""
+    "kept", "none", or some of "starred", "tag:WORD", "basket:NAME" and recipe files. pictures : whether samples are
+    shown, or only named. who : whether it is said who wrote a note. title, authors, about, licence : what the first
+    page says."""
 
     taps: tuple[str, ...] = ("*",)
     features: str = "all"

@@ -14,31 +14,20 @@ which samples are shown.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.errors import LoupeError, NotFound
-from analysis.results import Result
 from analysis.sharing.bundle_folder import BundleFolder, new_bundle
 from analysis.spec import Progress, no_progress
-from analysis.store.tiles import Tiles
 from analysis.workspace import Workspace
 from dashboard.figures.text import plain
-from dashboard.publishing import (
-    card_data,
-    figure_files,
-    heat_data,
-    list_data,
-    map_data,
-    parts,
-    sample_data,
-    scripts,
-    site_pages,
-)
+from dashboard.publishing import parts, sample_data, scripts, site_pages
 from dashboard.publishing.asked import Asked
-from dashboard.publishing.plan import KeptPlan, Plan, TapPlan, planned
+from dashboard.publishing.plan import Plan
+from dashboard.publishing.planning import planned
 from dashboard.publishing.private import Private
+from dashboard.publishing.written_results import write_results
+from dashboard.publishing.written_taps import write_tap
 
 HERE = Path(__file__).parent / "browser"
 _WEIGHTS = {"cards": 0.8, "maps": 0.08, "figures": 0.1, "samples": 0.02}
@@ -98,13 +87,8 @@ class Writer:
         self._assets()
         self._kinds_of_pictures()
         for tap in self.plan.taps:
-            self._tap(tap)
-        for one in self.plan.maps:
-            self._each("maps", one, self._map)
-        for one in self.plan.heatmaps:
-            self._each("maps", one, self._heat)
-        for one in self.plan.figures:
-            self._each("figures", one, self._figure)
+            write_tap(self, tap)
+        write_results(self)
         self._samples()
         self.data("site", site_pages.site(self))
         for name, page in site_pages.pages(self):
@@ -141,95 +125,6 @@ class Writer:
             if kind == "jpg":
                 why = f"they would take more than {sample_data.ROOM / 1e6:.0f} MB: JPEG copies are here"
                 self.plan.left_out.append((f"pictures of {name} as they are", why))
-
-    # ------------------------------------------------------------------ features
-    def _tap(self, tap: TapPlan) -> None:
-        cards = card_data.TapCards.of(self.workspace, tap.reference, self.samples, self.asked.who)
-        folder, units = f"taps/{tap.slug}", tap.units
-        self.data(
-            f"{folder}/list", {**list_data.listed(cards.list, cards.written, units), "lit": self._lit(cards)}
-        )
-        self.text(f"data/{folder}/features.csv", list_data.table(cards.list, cards.written, units))
-        for k, first in enumerate(range(0, len(units), site_pages.CARDS)):
-            made = []
-            for unit in units[first : first + site_pages.CARDS].tolist():
-                made.append(card_data.card(cards, unit))
-                self.step("cards", 1 / self.plan.n_cards, f"{tap.reference}, {cards.list.word} {unit}")
-            self.data(f"{folder}/cards-{k}", made)
-        store = tap.reference.partition(":")[0]
-        self.shown["taps"].append(
-            {"reference": tap.reference, "slug": tap.slug, "store": self.stores[store], "word": cards.list.word,
-             "n": len(units), "of": tap.n_units,
-             "units": units if len(units) < tap.n_units else None, "said": tap.said,
-             "rows": cards.unit(int(units[0])).row_word}
-        )  # fmt: skip
-
-    def _lit(self, cards: card_data.TapCards) -> dict | None:
-        """The points of the small map on every card."""
-        if cards.map is None:
-            return None
-        drawn = map_data.picture(cards.map, self.workspace.activations(cards.reference).layout)
-        whole = self.workspace.cached("pca", [cards.reference])
-        return {"n": drawn.n, "of_all": len(whole.rows), "positions": scripts.bytes64(drawn.positions.data)}
-
-    # ------------------------------------------------------------------ maps, heat maps, figures
-    def _each(self, part: str, one: KeptPlan, write: Callable[[KeptPlan, Result], None]) -> None:
-        """One kept result; what cannot be read or drawn is left out, with its reason."""
-        n = len(self.plan.figures) if part == "figures" else len(self.plan.maps) + len(self.plan.heatmaps)
-        self.step(part, 1 / n, one.title)
-        try:
-            result = self.workspace.cache.get(one.key)
-            if result is None:
-                raise NotFound("it is no longer kept", "a kept result")
-            write(one, result)
-        except LoupeError as refusal:
-            self.plan.left_out.append((one.title, str(refusal)))
-
-    def _map(self, one: KeptPlan, result: Result) -> None:
-        store_name = one.reference.partition(":")[0]
-        store, activations = self.workspace.store(store_name), self.workspace.activations(one.reference)
-        drawn = map_data.drawn_map(result, store, activations, one.reference)
-        points = map_data.samples_of(result, activations)
-        pictured = len(points) <= sample_data.MOST_PICTURED
-        self.samples.show(store_name, points, pictured=pictured)
-        if not pictured and self.asked.pictures:
-            why = f"its {len(points):,} samples are more than {sample_data.MOST_PICTURED:,}; those on cards have theirs"
-            self.plan.left_out.append((f"pictures of all points of {one.title}", why))
-        self.data(f"maps/{one.slug}", drawn)
-        self.shown["maps"].append(
-            {"slug": one.slug, "reference": one.reference, "method": one.method, "title": plain(one.title),
-             "name": map_data.name_of(one.method), "store": self.stores[store_name], "n": drawn["n"],
-             "of": drawn["of"]}
-        )  # fmt: skip
-
-    def _heat(self, one: KeptPlan, result: Result) -> None:
-        tiles = Tiles.open(self.workspace.cache.folder(result.tiles)) if result.tiles else None
-        drawn = heat_data.drawn_heat(result, tiles)
-        if drawn["finest"]:
-            side = 2 ** drawn["finest"]
-            why = f"each cell of the finest that is here is the strongest of {side} x {side}"
-            self.plan.left_out.append((f"single cells of {one.title}", why))
-        self.data(f"heat/{one.slug}/whole", drawn)
-        for place, block in heat_data.blocks(result, tiles):
-            self.data(f"heat/{one.slug}/{place}", block)
-        self.shown["heatmaps"].append(
-            {"slug": one.slug, "title": plain(one.title), "reference": one.reference, "shape": result.shape}
-        )
-
-    def _figure(self, one: KeptPlan, result: Result) -> None:
-        files, size, without = {}, (0.0, 0.0), ""
-        drawn = figure_files.drawn_figure(self.workspace, one, result, pictures=self.asked.pictures)
-        made = dict(drawn)  # all or none: a figure without its numbers is not citable
-        for format, data in made.items():
-            if format == "csv" and len(data) > figure_files.LARGE:
-                without = f" Its numbers ({len(data) / 1e6:.0f} MB) are not here: the recipe makes them."
-                continue
-            files[format] = f"figures/{one.slug}.{format}"
-            self.text(files[format], data)
-            size = figure_files.size_of(data) if format == "svg" else size
-        self.shown["figures"].append(
-            {**figure_files.words(one, result), "files": files, "size": size, "without": without}
-        )
 
     # ------------------------------------------------------------------ samples and pages
     def _samples(self) -> None:

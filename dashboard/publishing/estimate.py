@@ -8,7 +8,8 @@ from analysis.errors import LoupeError
 from analysis.workspace import Workspace
 from dashboard.publishing import card_data, figure_files, map_data, sample_data, scripts
 from dashboard.publishing.asked import Asked
-from dashboard.publishing.plan import Plan, planned
+from dashboard.publishing.plan import Plan
+from dashboard.publishing.planning import planned
 
 LOOKED_AT = 12  # cards of a tap, figures, pictures of a store
 FIXED = 500_000  # pages and scripts
@@ -65,8 +66,8 @@ def _figures(workspace: Workspace, plan: Plan, asked: Asked) -> int:
     sizes = []
     for k in at:
         one = plan.figures[int(k)]
-        result = workspace.cache.get(one.key)
         try:
+            result = one.result(workspace)
             drawn = figure_files.drawn_figure(workspace, one, result, pictures=asked.pictures)
             sizes.append(sum(len(data) for _, data in drawn))
         except LoupeError:

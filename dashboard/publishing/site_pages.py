@@ -58,7 +58,8 @@ def _body(writer, name: str) -> str:
     if name == "figures":
         return static_pages.figure_page(writer.shown["figures"])
     if name == "notes":
-        return static_pages.note_page(*written_data.notes(writer.workspace, writer.plan, writer.asked.who))
+        said = written_data.notes(writer.workspace, writer.plan, writer.asked.who)
+        return static_pages.note_page(*said, writer.shown["figures"])
     made = [(store, provenance.of_store(writer.workspace, store, writer.plan)) for store in writer.stores]
     line = "The checksum of the whole is the digest in manifest.json."
     return static_pages.overview(plain(writer.title), writer.asked, writer.plan, made, line, version())

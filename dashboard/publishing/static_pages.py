@@ -140,19 +140,22 @@ def _figure(one: dict) -> str:
         f'width="{width * 4 / 3:.0f}" height="{height * 4 / 3:.0f}"></div>'
         f"<figcaption>{text(one['caption'])}</figcaption>"
         f'<p class="links">{links} <a href="#{one["anchor"]}">Link</a>{text(one.get("without", ""))}</p>'
-        f"{more if one['estimates'] else ''}</figure>"
+        f"{more if one['estimates'] else ''}{_written(one['written'])}</figure>"
     )
 
 
-def note_page(notes: list[dict], selections: list[tuple], hidden: int) -> str:
-    """Notes by feature, and named selections, as of `written_data.notes`."""
+def note_page(notes: list[dict], selections: list[tuple], hidden: int, figures: list[dict]) -> str:
+    """Notes by feature, and named selections, as of `written_data.notes`, and notes on `figures`, as of
+    `figure_page`."""
     parts = ["<h1>Notes</h1>", *map(_note, notes)]
     if not notes:
         parts.append("<p>Nobody wrote about the features that are shown.</p>")
     if hidden:
-        parts.append(
-            f"<p>What was written about {_many(hidden, 'feature')} that are not shown stays out.</p>"
-        )
+        why = "which is not shown" if hidden == 1 else "which are not shown"
+        parts.append(f"<p>What was written about {_many(hidden, 'other feature')}, {why}, stays out.</p>")
+    about = [one for one in figures if any(one["written"].values())]
+    if about:
+        parts += ["<h2>Figures</h2>", *map(_figure_note, about)]
     if selections:
         rows = [[text(cell) for cell in line] for line in selections]
         heads = ("Name", "What it holds", "How it came about")
@@ -162,11 +165,22 @@ def note_page(notes: list[dict], selections: list[tuple], hidden: int) -> str:
 
 def _note(one: dict) -> str:
     link = f'<a href="{feature_link(one["reference"], one["unit"])}">{text(one["unit"])}</a>'
+    head = f"<h2>{link} <span>{text(one['reference'])}</span></h2>"
+    return f'<article class="note">{head}{_written(one)}</article>'
+
+
+def _figure_note(one: dict) -> str:
+    head = f'<h3><a href="figures.html#{one["anchor"]}">{text(one["title"])}</a></h3>'
+    return f'<article class="note">{head}{_written(one["written"])}</article>'
+
+
+def _written(one: dict) -> str:
+    """Tags, note and thread of a feature or a figure; nothing where nobody wrote."""
     replies = "".join(f"<li>{text(said)}{_by(who)}</li>" for said, who in one["replies"])
     tags = "".join(f'<span class="badge">{text(tag)}</span> ' for tag in one["tags"])
     note = f'<p class="written">{text(one["note"])}{_by(one["who"])}</p>' if one["note"] else ""
     thread = f'<ul class="written">{replies}</ul>' if replies else ""
-    return f'<article class="note"><h2>{link} <span>{text(one["reference"])}</span> {tags}</h2>{note}{thread}</article>'
+    return f"{f'<p>{tags}</p>' if tags else ''}{note}{thread}"
 
 
 def _by(who: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from analysis.people import figure_things
 from analysis.people.things import Entry
+from analysis.results import Result
 from analysis.workspace import Workspace
 from dashboard.publishing.plan import Plan
 
@@ -25,6 +27,18 @@ def of_tap(workspace: Workspace, reference: str, who: bool) -> dict[int, dict]:
     for said in found.values():
         said["replies"] = [list(reply[1:]) for reply in sorted(said["replies"])]
     return dict(sorted(found.items()))
+
+
+def of_figure(workspace: Workspace, result: Result, who: bool) -> dict:
+    """The same of the figure that a result is drawn as."""
+    thing = figure_things.of_result(result)
+    if thing is None:
+        return NOTHING
+    said = workspace.people.about(thing)
+    return {
+        "note": said.note.text if said.note else "", "who": _who(said.note, who) if said.note else "",
+        "tags": [one.part for one in said.tags], "replies": [[one.text, _who(one, who)] for one in said.replies],
+    }  # fmt: skip
 
 
 def _who(one: Entry, who: bool) -> str:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import errors, state
-from dashboard.browse.token_questions import ABOUT_FILM, FILM, QUESTIONS, samples_of
+from dashboard import errors, forms, state
+from dashboard.browse.token_questions import (
+    ABOUT_FILM,
+    FILM,
+    QUESTIONS,
+    carried,
+    carried_to,
+    open_settings,
+    samples_of,
+)
 from dashboard.components import (
     attention_atlas,
     explained_sample,
@@ -15,18 +23,7 @@ from dashboard.components import (
     token_film,
 )
 
-RESETS = (
-    "p.",
-    "seed",
-    "ask",
-    "tap2",
-    "step",
-    "show",
-    "s.",
-    "b.",
-    "open",
-    "boxes",
-)  # what belongs to the view before
+RESETS = ("p.", "seed", "ask", "tap2", "step", "show", "s.", "b.", "open", "boxes")  # of the view before
 ANSWERS = {"attention_atlas": attention_atlas.draw}
 STARTS = 20.0  # seconds of work that a question may start by being asked
 TITLES = {FILM: "Film"} | {name: view.title for name, view in QUESTIONS.items()}
@@ -42,7 +39,7 @@ def page() -> None:
             format_func=TITLES.get,
             label_visibility="collapsed",
             required=True,
-            **state.bound("view", next(iter(TITLES)), list(TITLES), resets=RESETS),
+            **state.bound("view", next(iter(TITLES)), list(TITLES), resets=RESETS, keeps=carried_to),
         )
     if state.current_tap() is None:
         nothing_yet.draw()
@@ -55,11 +52,17 @@ def page() -> None:
         st.caption(QUESTIONS[shown].about)
         with errors.shown():
             token_choices.made_for(shown, ":".join(state.current_tap()))
-        questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_samples, starts_below=STARTS)
+        if shown == "rules":
+            token_choices.rules_in_words()
+        questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_asked, starts_below=STARTS,
+                       keeps=carried)  # fmt: skip
 
 
-def _samples(method) -> dict:
-    return {setting: explained_sample.draw(setting) for setting in samples_of(method)}
+def _asked(method) -> dict:
+    """Which head, layer or measure, and which sample: asked in the open, other settings behind a line."""
+    return forms.chosen(method.params, open_settings(method)) | {
+        setting: explained_sample.draw(setting) for setting in samples_of(method)
+    }
 
 
 page()

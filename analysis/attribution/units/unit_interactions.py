@@ -26,7 +26,8 @@ class Interactions:
     """`strength`, `low`, `high`, `null` (m, m), symmetric, 0 on the diagonal; `firm` (m, m) bool where an interval that
     is wide enough for all pairs at once (Bonferroni) lies above `null` and above rounding; `faint` where the pair
     hardly moves the number. `above`, `below` (n,): squares of what sums of single units miss of each sample's number,
-    and of the number, both about their means. `rows` of the network."""
+    and of the number, both about their means. `rows` of the network. `rounding` (m, m): what the precision of the
+    answers leaves of a strength of 0."""
 
     strength: np.ndarray
     low: np.ndarray
@@ -38,6 +39,7 @@ class Interactions:
     below: np.ndarray
     rows: int
     exact: bool
+    rounding: np.ndarray
 
 
 def additive(game: Game, single: bool) -> Game:
@@ -94,7 +96,7 @@ def friedman_interactions(games: Iterable[Game], n: int, single: bool, progress:
     floor = np.divide(_rounding(kept, single) ** 2, share, out=np.ones_like(value), where=share > 0)
     low, high, firm = _ends(value, error, np.maximum(null, floor), n)
     rows = sum(game.model_rows for game in kept)
-    return Interactions(value, low, high, null, firm & ~faint, faint, above, below, rows, True)
+    return Interactions(value, low, high, null, firm & ~faint, faint, above, below, rows, True, floor)
 
 
 def shapley_pairs(
@@ -119,7 +121,8 @@ def shapley_pairs(
     found, by_chance = np.array(each), np.array(null).mean(axis=0)
     above, below = _misses(kept, surrogates)
     value, error = found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(n)
-    low, high, firm = _ends(value, error, np.maximum(by_chance, _rounding(kept, single)), n)
+    floor = np.full(value.shape, _rounding(kept, single))
+    low, high, firm = _ends(value, error, np.maximum(by_chance, floor), n)
     faint = np.zeros(value.shape, bool)
     rows = sum(game.model_rows for game in kept)
-    return Interactions(value, low, high, by_chance, firm, faint, above, below, rows, exact)
+    return Interactions(value, low, high, by_chance, firm, faint, above, below, rows, exact, floor)

@@ -16,6 +16,9 @@ from analysis.compute.outputs.model_outputs import (
 )
 from analysis.errors import InputError, NotFound
 
+OUTPUTS = "outputs."
+LOGITS = OUTPUTS + "logits"
+
 
 @dataclass(frozen=True)
 class Cases:
@@ -68,6 +71,7 @@ def top_class(
 def _labelled(tap: Activations, column: str, outputs: str, maximum: int, rng: np.random.Generator):
     """(probabilities (n, C), right class (n,), notes) of the samples that have one."""
     refuse_single_class(tap)
+    _refuse_hidden(tap)
     sample_column(tap, column)
     p, position, said = _sample_means(tap, outputs, maximum, rng)
     label = labels_of(tap, column, tap.unit_names, position)
@@ -76,6 +80,24 @@ def _labelled(tap: Activations, column: str, outputs: str, maximum: int, rng: np
     if not known.all():
         said.append(f"{int((~known).sum())} sample(s) without a label left out.")
     return p[known], label[known], tuple(said)
+
+
+def _refuse_hidden(tap: Activations) -> None:
+    """Units of a hidden layer are numbered, as classes may be: their softmax would be taken for answers."""
+    store, where = getattr(tap, "store", None), str(getattr(tap, "tap", ""))
+    recorded = getattr(store, "recorded", {})
+    given = recorded.get(LOGITS)
+    if where.startswith(OUTPUTS) or not any(name.startswith(OUTPUTS) for name in recorded):
+        return  # an output, or nothing is known of which taps are
+    if given is not None and given.n_units == tap.shape[1]:
+        return
+    raise InputError(
+        f"{tap.name}, {tap.shape[1]:,} units of a layer inside the network",
+        "its answers, one unit for each class",
+        f"Choose the tap {LOGITS} of the same store"
+        if given
+        else f"Record the network with the tap {LOGITS}",
+    )
 
 
 def one_output(

@@ -157,7 +157,7 @@ def _curve(names, found, chance, n, what: str, notes) -> Curve:
         caveats=(*notes, "The bounds are about growing n and hold no constants: they are a direction, no verdict.",
                  f"{len(n)} samples of {_span(n)} tokens were read."),
         estimates=estimates, x=np.arange(len(names), dtype=np.float64), x_name="layer.head, from 1",
-        y_name="largest entry, scores written as <q, k> / width",
+        y_name="largest entry (scores: q · k / width)",
         series={ENTRIES: values[:, 0], LEAST: values[:, 1],
                 **{name: np.full(len(names), bound) for name, bound in bounds.items()}},
         low=band["low"] if len(n) > 1 else {}, high=band["high"] if len(n) > 1 else {},
@@ -230,7 +230,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="entry_bounds", family="attribution", title="Could attention be computed fast?", version=2,
+        id="entry_bounds", family="attribution", title="Could attention be computed fast?", version=3,
         function=entry_bounds,
         summary="The largest entries of each head's queries and keys beside the bounds that fast attention asks for.",
         params=EntryBoundsParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -107,7 +107,7 @@ def interaction_matrix(
         estimates=_estimates(found, tap.shape[1], params, rng), values=found.strength, row_names=names,
         column_names=names, value_name=params.measure, null=found.null, low=found.low, high=found.high,
         significant=found.firm, few=found.faint if found.faint.any() else None,
-        few_means="the two hardly move the number" if found.faint.any() else "",
+        few_means="the two hardly move the number" if found.faint.any() else "", rounding=found.rounding,
     )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def _estimates(found: Interactions, d: int, params, rng) -> tuple[Estimate, ...]
     share = float(found.above.sum() / found.below.sum())
     low, high = ratio_interval(found.above, found.below, rng)
     upper = np.triu_indices(len(found.strength), 1)
-    pairs = np.where(found.faint, 0.0, found.strength)[upper]
+    pairs = np.where(found.faint | (found.strength <= found.rounding), 0.0, found.strength)[upper]
     how = "jackknife over samples" if params.measure == FRIEDMAN else "Student's t over samples"
     return (
         Estimate("beyond sums of single units", share, low, high, interval="bootstrap over samples", null=0.0,
@@ -143,6 +143,8 @@ def _reading(found: Interactions, names, words: str, params) -> str:
     share = found.above.sum() / found.below.sum()
     firm = int(np.triu(found.firm, 1).sum())
     pairs = len(names) * (len(names) - 1) // 2
+    if (found.strength <= found.rounding)[~found.faint].all():
+        return f"The {words} is a sum of single units: no pair acts together by more than rounding."
     return (
         f"{share:.1%} of the variance of the {words} is no sum of single units. The strongest pair is {names[i]} with "
         f"{names[j]} ({params.measure} {found.strength[i, j]:.3g}); {firm:,} of {pairs:,} pairs lie above the additive "
@@ -212,7 +214,7 @@ METHODS = (
         family="attribution",
         title="Which units act together",
         summary="Friedman's H² or Shapley interactions of every pair of units, beside an additive network's.",
-        version=1,
+        version=2,
         function=interaction_matrix,
         params=InteractionMatrixParams,
         result=Matrix,

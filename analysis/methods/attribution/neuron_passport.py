@@ -241,7 +241,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="neuron_passport", family="attribution", title="Neuron passports: what neurons read and write", version=3,
+        id="neuron_passport", family="attribution", title="Neuron passports: what neurons read and write", version=4,
         function=neuron_passport,
         summary="The tokens that each MLP neuron reads and writes, from the weights alone, against random directions.",
         params=NeuronPassportParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -182,7 +182,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="class_confusion", family="populations", title="Classes taken for others", version=1,
+        id="class_confusion", family="populations", title="Classes taken for others", version=2,
         function=class_confusion, params=ClassConfusionParams, result=Matrix, check=_check, cost=_cost,
         summary="The confusion matrix of a model's answers, accuracy and κ, beside answers that know no class.",
         minimum_rows=FEWEST,

@@ -214,7 +214,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="confidence_histograms", family="populations", title="Confidence where right and wrong", version=1,
+        id="confidence_histograms", family="populations", title="Confidence where right and wrong", version=2,
         function=confidence_histograms, params=ConfidenceParams, result=Distribution, check=_check, cost=_cost,
         summary="Histograms of confidence of right and of wrong samples, and whether it tells them apart.",
         minimum_rows=FEWEST,

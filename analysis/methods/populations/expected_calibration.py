@@ -214,7 +214,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expected_calibration", family="populations", title="Calibration", version=1, function=expected_calibration,
+        id="expected_calibration", family="populations", title="Calibration", version=2, function=expected_calibration,
         summary="Whether a model is right as often as it is confident, against a perfectly calibrated one.",
         params=CalibrationParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="adding a number to all logits of a sample; the order of samples and of classes",

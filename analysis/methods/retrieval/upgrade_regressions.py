@@ -222,6 +222,7 @@ METHODS = (
             "Replacements",
             "CoReS: compatible representations via stationarity",
             "Backward-Compatible Aligned Representations via an Orthogonal Transformation Layer",
-        ),
+            "Mamba-FSCIL: Dynamic Adaptation with Selective State Space Model for Few-Shot Class-Incremental "
+            "Learning",),
     ),
 )  # fmt: skip

@@ -231,6 +231,7 @@ METHODS = (
         function=alignment_by_depth,
         summary="How like a reference (the last tap) the layers of networks or tasks are, and where these part.",
         params=AlignmentByDepthParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        begins="two networks",
         minimum_rows=FEWEST,
         invariance="rotating, scaling or shifting a layer; by cosine neighbours also the length of an activation, but "
         "not a shift",

@@ -52,11 +52,12 @@ from analysis.compute.outputs.soft_exits import FOLDS, constant_exit, held_out_e
 from analysis.compute.rows.common_samples import CommonSamples, common_samples
 from analysis.compute.rows.constant_units import constant_notes
 from analysis.compute.rows.tap_names import tap_names
-from analysis.errors import TooLarge
+from analysis.errors import InputError, TooLarge
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, MOST_CLASSES, TYPICAL_STEPS = 25, 4096, 400
+OUTPUTS = 0.9  # of samples, whose largest output is what the network predicted
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def exit_divergence(*taps, params: ExitParams = ExitParams(), rng=None, progress
     )  # fmt: skip
     names, said = tap_names([t.name for t in taps]), []
     logs = log_probabilities(data.values[-1], params.outputs, names[-1], said)
+    _refuse_no_outputs(taps[-1], logs, _positions(taps, data))
     found, constant = _exits(data, logs, _labels(taps, data, params), names, params, rng, progress)
     layers = names[:-1]
     estimates = exit_estimates(found, layers, [x.shape[1] for x in data.values])
@@ -131,10 +133,31 @@ def _refuse_many_classes(tap) -> None:
         )  # fmt: skip
 
 
-def _labels(taps, data: CommonSamples, params) -> np.ndarray:
+def _refuse_no_outputs(tap, logs: np.ndarray, position: np.ndarray) -> None:
+    """Where it is known what the network predicted, its outputs say the same."""
+    if "predicted" not in tap.samples:
+        return
+    try:
+        said = labels_of(tap, "predicted", tap.unit_names, position)
+        same = float((logs.argmax(axis=1) == said).mean())
+    except InputError:  # answers that are no units of the tap
+        same = 0.0
+    if same < OUTPUTS:
+        raise InputError(
+            f"the largest unit of {tap.name} is what the network predicted in {same:.0%} of the samples",
+            "the outputs of the network as the last tap", "Add its outputs behind the layers, or record them",
+        )  # fmt: skip
+
+
+def _positions(taps, data: CommonSamples) -> np.ndarray:
+    """Of the common samples in the last tap."""
     ids = np.asarray(taps[-1].samples["id"]).astype(str)
     by_id = np.argsort(ids)
-    position = by_id[np.searchsorted(ids, data.ids, sorter=by_id)]
+    return by_id[np.searchsorted(ids, data.ids, sorter=by_id)]
+
+
+def _labels(taps, data: CommonSamples, params) -> np.ndarray:
+    position = _positions(taps, data)
     label = labels_of(taps[-1], params.label, taps[-1].unit_names, position)
     if params.label:
         refuse_no_label(label, params.label, taps[-1].name)
@@ -217,11 +240,12 @@ METHODS = (
         id="exit_divergence", family="similarity", title="Linear exits by layer", version=2,
         function=exit_divergence,
         summary="How much of the network's own answer a linear exit can read off each layer.",
-        params=ExitParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True, minimum_rows=FEWEST,
+        params=ExitParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        begins="outputs", minimum_rows=FEWEST,
         invariance="shifting or scaling any unit of a layer; adding a number to all logits of a sample; the order of "
         "samples",
         papers=(
             "One-for-All: Bridge the Gap Between Heterogeneous Architectures in Knowledge Distillation",
-        ),
+            "Dynamic Perceiver for Efficient Visual Recognition",),
     ),
 )  # fmt: skip

@@ -188,7 +188,8 @@ METHODS = (
         id="layer_correspondence", family="similarity", title="Which layer corresponds to which", version=3,
         function=layer_correspondence, params=LayerCorrespondenceParams, result=Curve, check=_check, cost=_cost,
         summary="For each layer of a network its match in another, by CKA, with all layers that would do as well.",
-        inputs=2, more_inputs=True, minimum_rows=FEWEST,
+        inputs=2, more_inputs=True,
+        begins="two networks", minimum_rows=FEWEST,
         invariance="rotating, scaling or shifting any layer changes nothing",
         papers=(
             "One-for-All: Bridge the Gap Between Heterogeneous Architectures in Knowledge Distillation",

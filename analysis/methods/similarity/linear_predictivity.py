@@ -175,6 +175,7 @@ METHODS = (
         function=linear_predictivity,
         summary="How much of each layer or network is a linear function of each other one, both ways.",
         params=LinearPredictivityParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        begins="two networks",
         minimum_rows=FEWEST, papers=("Do Language Models Use Their Depth Efficiently?",),
         invariance="rotating, scaling or shifting either side; of the predictor every invertible linear map where "
         "samples are many, of the predicted one not: its large directions count most",

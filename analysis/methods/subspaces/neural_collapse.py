@@ -225,6 +225,8 @@ METHODS = (
         summary="Whether classes have become points at equal angles that the classifier's rows point to.",
         params=NeuralCollapseParams, result=Table, check=_check, cost=_cost, minimum_rows=8,
         invariance="rotating, shifting or scaling all activations together; not the scale of single units",
-        papers=("FedLoGe: Joint Local and Generic Federated Learning under Long-tailed Data",),
+        papers=("FedLoGe: Joint Local and Generic Federated Learning under Long-tailed Data",
+            "Mamba-FSCIL: Dynamic Adaptation with Selective State Space Model for Few-Shot Class-Incremental "
+            "Learning",),
     ),
 )  # fmt: skip

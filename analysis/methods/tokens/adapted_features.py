@@ -65,6 +65,7 @@ def adapted_features(
         An odd number of taps; layers of other widths; fewer than four samples that are not zero.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
+    _refuse_one_network(taps)
     pairs, found, notes = paired(taps), [], []
     for k, (frozen, adapted) in enumerate(pairs):
         if frozen.shape[1] != adapted.shape[1]:
@@ -84,6 +85,17 @@ def adapted_features(
     progress(1.0, "done")
     names = tap_names([a.name for _, a in pairs])
     return _curve(taps, pairs, names, found, tuple(dict.fromkeys(notes)))
+
+
+def _refuse_one_network(taps) -> None:
+    """Two layers of one network lie apart without any tuning."""
+    known = {((getattr(getattr(t, "store", None), "manifest", None) or {}).get("checkpoint") or {}).get("digest")
+             for t in taps}  # fmt: skip
+    if len(taps) > 1 and len(known) == 1 and None not in known:
+        raise InputError(
+            f"{len(taps)} taps of the same weights", "taps of a frozen network and of one tuned from it",
+            "Record the other one as well, or choose its taps",
+        )  # fmt: skip
 
 
 def paired(taps) -> list[tuple]:
@@ -136,7 +148,7 @@ def _curve(taps, pairs, names, found, notes) -> Curve:
     worst = int(series[MOVED].argmax())
     reading = (
         "Nothing has moved: features are those of the frozen network." if not series[MOVED].any() else
-        f"Tuning moved {names[worst]} most, by {series[MOVED][worst]:.1%} of the size of its features (another sample "
+        f"{names[worst]} moved most, by {series[MOVED][worst]:.1%} of the size of its features (another sample "
         f"is {null[MOVED][worst]:.0%} away); {series[APART][worst]:.1%} are left without the shift that all "
         "samples share."
     )  # fmt: skip
@@ -187,11 +199,14 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="adapted_features", family="tokens", title="Displacement by tuning", version=1, function=adapted_features,
+        id="adapted_features", family="tokens", title="Displacement by tuning", version=2, function=adapted_features,
         summary="How far the features of each layer moved from the frozen to the adapted network.",
         params=AdaptedFeaturesParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,
+        begins="the same two", checkpoints=True,
         most_inputs=200, minimum_rows=FEWEST,
         invariance="the order of samples; one rotation and scale of both networks",
-        papers=("DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",),
+        papers=("DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",
+            "Mamba-FSCIL: Dynamic Adaptation with Selective State Space Model for Few-Shot Class-Incremental "
+            "Learning",),
     ),
 )  # fmt: skip

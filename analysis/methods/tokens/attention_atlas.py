@@ -44,8 +44,8 @@ from analysis.compute.statistics.skewed_means import skewed_mean
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import HeadReader, heads_of, planted
-from analysis.tokens.attention.isotropic import ISOTROPIC, isotropic, share_of_weights
-from analysis.tokens.attention.measures import AVERAGES, ENDS, UNITS, gini
+from analysis.tokens.attention.isotropic import ISOTROPIC, MEANING, isotropic, share_of_weights
+from analysis.tokens.attention.measures import AVERAGES, ENDS, MEANS, UNITS, gini
 from analysis.tokens.attention.position_null import Measured, beyond, measured, others_interval
 from analysis.tokens.attention.weight_shares import OF_WEIGHTS, shares_in_weights
 from analysis.tokens.subject import AUTOMATIC, SOURCES
@@ -130,11 +130,16 @@ def _matrix(reader: HeadReader, found: Measured, measure: str, rng) -> Matrix:
 
 
 def _reading(reader, found, measure, value, null, more) -> str:
+    means = f"{measure[0].upper()}{measure[1:]} is {MEANS.get(measure, MEANING)}."
+    return f"{means} {_compared(reader, found, measure, value, null, more)}"
+
+
+def _compared(reader, found, measure, value, null, more) -> str:
     low, high = (np.unravel_index(f(value), value.shape) for f in (np.argmin, np.argmax))
     said = (
-        f"{measure[0].upper()}{measure[1:]} runs from {value[low]:.3g} (layer {low[0] + 1}, head {low[1] + 1}) to "
+        f"It runs from {value[low]:.3g} (layer {low[0] + 1}, head {low[1] + 1}) to "
         f"{value[high]:.3g} (layer {high[0] + 1}, head {high[1] + 1})"
-        if value.size > 1 else f"{measure[0].upper()}{measure[1:]} is {value[0, 0]:.3g}"
+        if value.size > 1 else f"Here it is {value[0, 0]:.3g}"
     )  # fmt: skip
     if measure == ISOTROPIC:
         return f"{said}; independent weights give 1/d² = {1 / reader.width**2:.2g}, keys of others {null.mean():.2g}."
@@ -249,14 +254,14 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_atlas", family="tokens", network="attention",
-        title="What each head does", version=4, function=attention_atlas,
+        title="What each head does", version=5, function=attention_atlas,
         summary="Layers by heads: how sharp, how far and how concentrated, beside heads that know places only.",
         params=AttentionAtlasParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",
         papers=(
             "ConViT: Improving Vision Transformers with Soft Convolutional Inductive Biases",
             "What can a Single Attention Layer Learn? A Study Through the Random Features Lens",
-        ),
+            "Bridging the Gap Between Vision Transformers and Convolutional Neural Networks on Small Datasets",),
         libraries=("torch", "transformers"),
     ),
 )  # fmt: skip

@@ -67,8 +67,10 @@ class AttentionBiasParams:
     moved: int = param(0, "Which landmark is moved, from 0.", low=0, high=1000)
     by_x: float = param(0.0, "How far to the right, in the columns' unit.", low=-1e6, high=1e6)
     by_y: float = param(0.0, "How far along y.", low=-1e6, high=1e6)
-    layer: int | None = param(None, "Its number, from 1; automatic: the last.", low=1, high=1000, late=True)
-    head: int = param(1, "Its number in the layer, from 1.", low=1, high=1000, late=True)
+    layer: int | None = param(
+        None, "Its number, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
+    head: int = param(1, "Its number in the layer, from 1.", low=1, high=1000)
     source: str = param(NETWORK, "Where the bias is read.", choices=(NETWORK, TAP), late=True)
     maximum_samples: int = param(
         64, "Most samples; a seeded random subset above.", low=4, high=5000, late=True
@@ -165,7 +167,7 @@ def _estimates(tap, b, found: Biases, marks, rng) -> tuple[Estimate, ...]:
     none, order = "attention without a bias", f"pairs of each sample in random order, {ORDERS} draws"
     usual = np.zeros(3) if small else shuffled_shares(b, found.offset, ORDERS, rng)
     out = [Estimate("size of the bias", size, **ends(size, spread, np.inf), null=0.0, null_method=none,
-                    unit="nats", estimator="root mean square of logits", **facts)]  # fmt: skip
+                    unit="nats", estimator="root mean square of logits", rounding=found.rounding, **facts)]  # fmt: skip
     for k, name in enumerate(("relative to the query", "fixed otherwise", "of the sample")):
         out.append(Estimate(f"{name}: share", float(shares[k]), **ends(float(shares[k]), [w[k] for w in without], 1.0),
                             null=float(usual[k]), null_method=order, estimator="share of the sum of squares",
@@ -245,7 +247,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_bias", family="tokens", title="Bias of attention", version=2, function=attention_bias,
+        id="attention_bias", family="tokens", title="Bias of attention", version=3, function=attention_bias,
         summary="What attention adds to query times key: by offset, by place, by sample, and as landmarks move.",
         params=AttentionBiasParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

@@ -50,7 +50,9 @@ NULL = "Gaussian queries and keys of the same joint mean and covariance"
 @dataclass(frozen=True)
 class AttentionBlocksParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    layer: int | None = param(None, "Its number, from 1; automatic: the last.", low=1, high=1000)
+    layer: int | None = param(
+        None, "Its number, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
     head: int = param(1, "Its number in the layer, from 1.", low=1, high=1000)
     share: float = param(
         0.1,
@@ -176,7 +178,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_blocks", family="tokens", network="attention",
-        title="Blocks over one head", version=2, function=attention_blocks,
+        title="Blocks over one head", version=3, function=attention_blocks,
         summary="The attention of a head in a sample, with the blocks of an adaptive approximation drawn around it.",
         params=AttentionBlocksParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of the other samples; one rotation of all queries and keys",

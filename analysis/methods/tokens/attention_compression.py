@@ -49,7 +49,9 @@ NULL = "Gaussian queries and keys of the same joint mean and covariance"
 @dataclass(frozen=True)
 class AttentionCompressionParams:
     compare: str = param(WAYS, "Ways of one head, or heads of one way.", choices=(WAYS, HEADS))
-    layer: int | None = param(None, "Its number, from 1; automatic: the last.", low=1, high=1000)
+    layer: int | None = param(
+        None, "Its number, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
     head: int = param(1, "Its number in the layer, from 1.", low=1, high=1000)
     maximum_samples: int = param(8, "Most samples; a seeded random subset above.", low=2, high=500, late=True)
     source: str = param(
@@ -216,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_compression", family="tokens", network="attention",
-        title="Attention from fewer numbers", version=2,
+        title="Attention from fewer numbers", version=3,
         function=attention_compression,
         summary="Errors of blocks of many sizes, of the largest keys and of low rank at the same budget, for a head.",
         params=AttentionCompressionParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -49,7 +49,7 @@ from analysis.tokens.tap_dump import RUN
 OPENING, LOW = 4.0, 0.25  # seconds; of the tokens: a low rank
 NULL = "Gaussian queries and keys of the same joint mean and covariance"
 HELP = {
-    "head": "Layer and head, from 1.",
+    "layer.head": "Layer and head, both counted from 1.",
     "largest score": "Largest |q · k| / √width over pairs, the mean key taken off; mean over samples.",
     "largest score, low": "95 % interval of it over samples.",
     "largest score, high": "95 % interval of it over samples.",
@@ -129,7 +129,9 @@ def _table(reader: HeadReader, found, limit: float, sides) -> Table:
     below = (bound / over).mean(axis=2) < 1
     return Table(
         title=f"What stands against fast attention, of {reader.what}",
-        reading=f"At {n.mean():.0f} tokens √log n is {over.mean():.2f}; {int(below[:, 0].sum())} of {len(found)} heads "
+        reading="Fast approximations of attention are accurate where scores stay small (below about √log n) or "
+        f"exp(scores) has a low rank. At {n.mean():.0f} tokens √log n is {over.mean():.2f}; "
+        f"{int(below[:, 0].sum())} of {len(found)} heads "
         f"stay below it ({int(below[:, 1].sum())} of Gaussian ones). exp(scores) has a rank of {rank[:, 0].mean():.0f} "
         f"on average (Gaussian {rank[:, 1].mean():.0f}); "
         f"{int((cheap != '').sum())} are marked as cheap (Gaussian {int((free != '').sum())}).",
@@ -139,13 +141,14 @@ def _table(reader: HeadReader, found, limit: float, sides) -> Table:
                  *_maps_said(sides)),
         estimates=_estimates(reader, bound, rank / n, over),
         columns={
-            "head": np.array([name for name, *_ in found]), "cheap": cheap, "largest score": bound[:, 0].mean(axis=1),
+            "layer.head": np.array([name for name, *_ in found]), "cheap": cheap,
+            "largest score": bound[:, 0].mean(axis=1),
             "of Gaussian": bound[:, 1].mean(axis=1), "over √log n": (bound[:, 0] / over).mean(axis=1),
             "rank of exp": rank[:, 0].mean(axis=1), "rank of Gaussian": rank[:, 1].mean(axis=1),
             "degree": np.median(degree[:, 0], axis=1), "features": features,
             "largest score, low": np.array([e["low"] for e in ends]),
             "largest score, high": np.array([e["high"] for e in ends]),
-        }, index="head", help=HELP,
+        }, index="layer.head", help=HELP,
     )  # fmt: skip
 
 
@@ -222,7 +225,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_hardness", family="tokens", network="attention",
-        title="Which heads could be computed cheaply?", version=2,
+        title="Which heads could be computed cheaply?", version=3,
         function=attention_hardness,
         summary="Head by head: the largest score beside √log n, the rank of exp(scores), the degree of a polynomial.",
         params=AttentionHardnessParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

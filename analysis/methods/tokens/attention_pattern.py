@@ -37,7 +37,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.attention.drawn import asker_name, drawn
+from analysis.tokens.attention.drawn import asker_name, beside_the_picture, drawn, patches_last
 from analysis.tokens.attention.heads import HeadReader, answering, asked_head, heads_of
 from analysis.tokens.attention.measures import KEYS, keys_for
 from analysis.tokens.attention.position_null import FEWEST, even_rows, others_interval, others_rows
@@ -51,7 +51,9 @@ NAMES = ("this sample", "by places alone", "beyond places", "received from all")
 @dataclass(frozen=True)
 class AttentionPatternParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    layer: int | None = param(None, "Its number, from 1; automatic: the last.", low=1, high=1000)
+    layer: int | None = param(
+        None, "Its number, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
     head: int = param(1, "Its number in the layer, from 1.", low=1, high=1000)
     query: int | None = param(
         None, "The token that looks, from 0; automatic: the class token, or the last of a text.", low=0,
@@ -119,8 +121,9 @@ def _map(reader: HeadReader, at, layer, head, query, found, got) -> TokenMap:
     rows, null, may = found
     there = reader.layout.present[at]
     share = may[at].sum() * np.stack([rows[at], null[at], rows[at] - null[at]])
-    values = np.vstack([share, got])[:, there]
+    values = np.vstack([share, got])[:, there][:, patches_last(reader, at)]
     grid, leading, picture, words = drawn(reader, at)
+    beside = beside_the_picture(reader, at, words, share[0, there]) if grid and leading else ""
     asked = reader.layout.present[:, query]
     apart = 0.5 * np.abs(rows - null).sum(axis=1)
     asker = asker_name(reader, at, query, words)
@@ -128,7 +131,7 @@ def _map(reader: HeadReader, at, layer, head, query, found, got) -> TokenMap:
         title=f"What {asker} reads: layer {layer + 1}, head {head + 1}, sample {int(reader.samples[at])}",
         reading=_reading(reader, at, query, rows, null, may, asker, words),
         estimates=_estimates(reader, at, apart, asked, rows, may),
-        caveats=(*reader.notes, *_caveats(reader, leading, share)),
+        caveats=(*reader.notes, *_caveats(beside)),
         samples=np.full(len(values), reader.samples[at]), values=values, value_name="times an even share",
         grid=grid, leading=leading, names=NAMES, pictures=None if picture is None else picture[None],
         words=(words,) if words and grid is None else (),
@@ -142,7 +145,10 @@ def _reading(reader, at, query, rows, null, may, asker, words) -> str:
     usual = "as places alone would" if places == best else "which places alone would not"
     return (
         f"{asker[0].upper()}{asker[1:]} reads {name} most, {rows[at, best]:.0%} of its mass, {usual}; "
-        f"{int(keys_for(rows[at]))} of {int(may[at].sum())} keys hold 90 % (by places alone {int(keys_for(null[at]))})."
+        f"{int(keys_for(rows[at]))} of {int(may[at].sum())} keys hold 90 % (by places alone "
+        f"{int(keys_for(null[at]))}). "
+        "By places alone: the mean of the other samples at the same places, all that a head can do that does not look "
+        "at content. Received: what all queries together read of each token."
     )
 
 
@@ -158,21 +164,18 @@ def _estimates(reader, at, apart, asked, rows, may) -> tuple[Estimate, ...]:
     keys = keys_for(rows[asked]).astype(np.float64)
     even = keys_for(even_rows(may[:, None])[asked, 0]).mean()
     return (
-        Estimate("this sample from places alone", float(apart[at]), **usual, n=1, d=d, interval="none: one sample",
-                 estimator="total variation between rows"),
-        Estimate("over samples from places alone", float(each.mean()), **others_interval(each, 0.0, 1.0), null=0.0,
-                 null_method="a head that goes by places alone", n=n, d=d, estimator="mean total variation"),
+        Estimate("how far this sample is from places alone", float(apart[at]), **usual, n=1, d=d,
+                 interval="none: one sample", estimator="total variation between rows"),
+        Estimate("over samples: how far from places alone", float(each.mean()), **others_interval(each, 0.0, 1.0),
+                 null=0.0, null_method="a head that goes by places alone", n=n, d=d, estimator="mean total variation"),
         Estimate(KEYS, float(keys.mean()), **mean_interval(keys, 1.0), n=n, d=d, unit="keys", null=float(even),
                  null_method="all keys of this query read alike", estimator="mean over samples"),
     )  # fmt: skip
 
 
-def _caveats(reader, leading: int, share) -> list[str]:
+def _caveats(beside: str) -> list[str]:
     said = ["What a token is paid is not what it matters for; one sample is an anecdote."]
-    if leading:
-        first = ", ".join(f"{v:.2g}" for v in share[0, :leading])
-        said.append(f"Tokens before the patches are not drawn; they are read {first} times an even share.")
-    return said
+    return [*said, beside] if beside else said
 
 
 def _cost(shapes, params: AttentionPatternParams) -> Cost:
@@ -211,7 +214,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_pattern", family="tokens", network="attention",
-        title="What one head looks at", version=2, function=attention_pattern,
+        title="What one head looks at", version=3, function=attention_pattern,
         summary="One query of one head in one sample, on the image or the words, beside what places alone would give.",
         params=AttentionPatternParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of the other samples; one constant added to all scores of a query",

@@ -36,7 +36,7 @@ from analysis.errors import NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers.axes import ALL, Factored, reach
-from analysis.tokens.mixers.axis_reading import Axes, AxisParams, axes_of
+from analysis.tokens.mixers.axis_reading import Axes, AxisParams, axes_of, of_one_tap
 
 OPENING, MOST_MAPS = 6.0, 12  # seconds; maps that are drawn
 PLANE, MAPS = "both axes", "a map for each place of the first"
@@ -194,7 +194,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="axis_attention", family="tokens", title="Attention along two axes", version=3, function=axis_attention,
+        id="axis_attention", family="tokens", asks=of_one_tap,
+        title="Attention along two axes", version=4, function=axis_attention,
         summary="What a token reads along one axis, along the other, and through both: rows and columns, frames and "
         "patches, bands and patches.", params=AxisAttentionParams, result=TokenMap, check=_check, cost=_cost,
         more_inputs=True, most_inputs=2, minimum_rows=4, invariance="the order of heads",

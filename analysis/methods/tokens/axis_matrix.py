@@ -29,7 +29,7 @@ from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers.axes import reach
-from analysis.tokens.mixers.axis_reading import AxisParams, axes_of
+from analysis.tokens.mixers.axis_reading import AxisParams, axes_of, of_one_tap
 
 ONE = "none: one sample, whose lines are no independent draws"
 OPENING, MOST = 6.0, 160  # seconds; places that are drawn
@@ -164,7 +164,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="axis_matrix", family="tokens", title="Attention within one axis", version=3, function=axis_matrix,
+        id="axis_matrix", family="tokens", asks=of_one_tap,
+        title="Attention within one axis", version=4, function=axis_matrix,
         summary="Which bands (in nm), frames or columns read which, where a network attends along each axis apart.",
         params=AxisMatrixParams, result=Matrix, check=_check, cost=_cost, more_inputs=True, most_inputs=2,
         minimum_rows=4, invariance="the order of heads and of lines",

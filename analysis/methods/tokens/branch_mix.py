@@ -226,7 +226,7 @@ METHODS = (
         id="branch_mix", family="tokens", title="How two branches are mixed", version=2, function=branch_mix,
         summary="The share of each of two attention branches in what is passed on, by class, epoch or seed.",
         params=BranchMixParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True, same_units=True,
-        most_inputs=60, minimum_rows=FEWEST,
+        most_inputs=60, minimum_rows=FEWEST, roles=("first branch", "second branch", "what is made of both"),
         invariance="the order of samples; one rotation, scale and shift of all taps",
         papers=(
             "Balanced Multi-Task Attention for Satellite Image Classification: A Systematic Approach to Achieving "

@@ -231,7 +231,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="cache_budget", family="tokens", network="attention",
-        title="Tokens in the cache of each layer", version=1, function=cache_budget,
+        title="Tokens in the cache of each layer", version=2, function=cache_budget,
         summary="How many tokens each layer keeps by one threshold, as many each, greedily or as a pyramid.",
         params=CacheBudgetParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="a factor of the attention that a layer's tokens receive",

@@ -1,4 +1,4 @@
-"""What do fewer dimensions of keys and values cost? Error over rank, of the heads or of the network's answer.
+"""What do fewer dimensions of keys and values cost? Error over bytes, of the heads or of the network's answer.
 
 Keys of every head are projected to rank r around their mean, and values too: by the query-weighted optimum
 
@@ -53,12 +53,14 @@ from analysis.tokens.cache.trained import HELP as TRAINED_HELP
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
+BYTES, RANKS = "bytes of a token", "numbers held"
 OPENING, OUTPUT, ANSWER = 6.0, "what the heads give", "the network's answer"
 
 
 @dataclass(frozen=True)
 class CacheErrorParams:
     of: str = param(OUTPUT, "What the error is of.", choices=(OUTPUT, ANSWER))
+    over: str = param(BYTES, "What the error is drawn over.", choices=(BYTES, RANKS))
     values: bool = param(True, "Whether values are projected to the same rank as keys.")
     trained: str = param("", TRAINED_HELP)
     maximum_samples: int = param(8, "Most samples; a seeded random subset above.", low=2, high=2000)
@@ -83,8 +85,8 @@ def cache_error(
     Returns
     -------
     Curve
-        x = numbers held for a key or a value, a line for each way to choose them, with bands. Estimates: errors at
-        half of the dimensions, and what is gained over PCA, paired by sample.
+        x = bytes of a token, or numbers held for a key or a value; a line for each way to choose them, with bands.
+        Estimates: errors at half of the dimensions, and what is gained over PCA, paired by sample.
 
     Raises
     ------
@@ -118,14 +120,24 @@ def _curve(cache, each, ranks, answers: bool, params, said, d: int) -> Curve:
         low[way], high[way] = (np.array([e[k] for e in ends]) for k in ("low", "high"))
     mean = {way: x.mean(axis=0) for way, x in each.items()}
     told = _estimates(each, ranks, d, "nats" if answers else "share")
-    e = cache.shape[-1]
+    x, x_name = _across(cache, ranks, params)
     return Curve(
-        title=f"Cost of fewer dimensions in the cache of {cache.who.what}", x=ranks.astype(float),
-        x_name=f"numbers held for each key{' and value' * params.values} (of {e})",
+        title=f"Cost of fewer dimensions in the cache of {cache.who.what}", x=x, x_name=x_name,
         y_name="divergence of the answer (nats)" if answers else "error of what the heads give", series=mean,
         low=low, high=high, null={w: mean[RANDOM] for w in mean if w != RANDOM}, controls=(RANDOM,),
         estimates=told, reading=_reading(told, ranks), caveats=(*said, *_caveats(cache)),
     )  # fmt: skip
+
+
+def _across(cache, ranks, params) -> tuple[np.ndarray, str]:
+    """Places of the ranks and what they count; values that are not projected are held whole."""
+    layers, heads, _, e = cache.shape
+    held = "keys and values" if params.values else "keys"
+    if params.over == RANKS:
+        return ranks.astype(float), f"numbers held for each key{' and value' * params.values} (of {e})"
+    each = np.array([cache_bytes(layers, heads, 1, r) for r in ranks])
+    taken = each if params.values else (each + cache_bytes(layers, heads, 1, e)) / 2
+    return taken, f"bytes of the cache for each token, 16 bits ({held} of {ranks[0]} to {e} numbers)"
 
 
 def _estimates(each, ranks, d: int, unit: str) -> tuple[Estimate, ...]:
@@ -197,7 +209,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="cache_error", family="tokens", network="attention",
-        title="Cost of fewer dimensions in the cache", version=2,
+        title="Cost of fewer dimensions in the cache", version=3,
         function=cache_error,
         summary="Keys and values projected to fewer dimensions: what the heads and the network's answer lose.",
         params=CacheErrorParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -83,7 +83,8 @@ def exit_samples(
     return Gallery(
         title=f"Samples by the layer behind which they leave {who.what}",
         groups={name: rows[at] for name, at in shown.items()},
-        values={name: sure[left[at], at] for name, at in shown.items()}, value_name="confidence", estimates=told,
+        values={name: sure[left[at], at] for name, at in shown.items()}, value_name="confidence",
+        of="samples", estimates=told,
         reading=_reading(left, who.names, params.threshold),
         caveats=(*notes, f"{who.n:,} samples; the network's own readout behind each layer, untrained."),
     )  # fmt: skip
@@ -142,7 +143,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="exit_samples", family="tokens", network="blocks",
-        title="Easy and hard samples", version=2, function=exit_samples,
+        title="Easy and hard samples", version=3, function=exit_samples,
         summary="Samples by the layer behind which they would leave the network, the surest first.",
         params=ExitSamplesParams, result=Gallery, check=_check, minimum_rows=2,
         cost=lambda shapes, params: passes_cost(

@@ -196,7 +196,8 @@ METHODS = (
         summary="Effective rank and mean cosine of tokens from stage to stage, on inputs as they are and on corrupted "
         "copies of them.", params=FeatureCollapseParams, result=Curve, check=_check, cost=_cost, minimum_rows=4,
         invariance="rotations of the units; one factor of all tokens; the order of tokens",
-        papers=("Medical Image Classification with KAN-Integrated Transformers and Dilated Neighborhood Attention",),
+        papers=("Medical Image Classification with KAN-Integrated Transformers and Dilated Neighborhood Attention",
+            "Bridging the Gap Between Vision Transformers and Convolutional Neural Networks on Small Datasets",),
         libraries=("torch", "transformers"),
     ),
 )  # fmt: skip

@@ -63,7 +63,9 @@ HELP = {
 
 @dataclass(frozen=True)
 class KernelConfusionParams:
-    layer: int | None = param(None, "Its number, from 1; automatic: the last.", low=1, high=1000)
+    layer: int | None = param(
+        None, "Its number, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
     head: int = param(1, "Its number in the layer, from 1.", low=1, high=1000)
     maximum_samples: int = param(
         16, "Most samples; a seeded random subset above.", low=2, high=2000, late=True
@@ -156,7 +158,8 @@ def _table(reader, layer: int, head: int, told: np.ndarray) -> Table:
     facts = {"n": reader.n, "d": reader.queries[0].shape[3], "estimator": "mean over samples"}
     return Table(
         title=f"Kernels on the queries and keys of layer {layer + 1}, head {head + 1}",
-        reading=f"{', '.join(blind)} cannot tell q from 2 q.{alike}" if blind else f"All tell q from 2 q.{alike}",
+        reading="Two queries are confused where they differ and get nearly the same row of attention. "
+        + (f"{', '.join(blind)} cannot tell q from 2 q.{alike}" if blind else f"All tell q from 2 q.{alike}"),
         caveats=(*reader.notes, *_caveats(reader)),
         estimates=tuple(
             Estimate(f"{CONFUSED}, {name}", float(mean[i, 0]), **mean_interval(told[:, i, 0], 0.0, 1.0),
@@ -225,7 +228,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kernel_confusion", family="tokens", network="attention", title="Kernels that confuse queries", version=2,
+        id="kernel_confusion", family="tokens", network="attention", title="Kernels that confuse queries", version=3,
         function=kernel_confusion,
         summary="Softmax and linear kernels on one head's queries and keys: what is confused, how local rows are.",
         params=KernelConfusionParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -39,7 +39,9 @@ NULL = "Gaussian queries and keys of the same joint mean and covariance"
 
 @dataclass(frozen=True)
 class KeyCoverageParams:
-    layer: int | None = param(None, "Its number, from 1; automatic: the last.", low=1, high=1000)
+    layer: int | None = param(
+        None, "Its number, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
     head: int | None = param(
         None,
         "Its number in the layer, from 1; automatic: mean over all heads of the layer.",
@@ -198,7 +200,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="key_coverage", family="tokens", network="attention",
-        title="How many keys hold what is read?", version=2, function=key_coverage,
+        title="How many keys hold what is read?", version=3, function=key_coverage,
         summary="Keys that hold 90 and 99 % of a row of attention, over the length of the context.",
         params=KeyCoverageParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

@@ -100,20 +100,15 @@ def latency(activations, params: LatencyParams = LatencyParams(), rng=None, prog
             except InputError as error:
                 said.refused[one.id] = f"{one.title} is left out: {str(error).split('. ')[0]}."
                 continue
-            said.notes |= dict.fromkeys(
-                [*less.notes, *([ORACLE] if "oracle" in one.needs and who.is_network else []), *_own(one)]
-            )
+            oracle = [ORACLE] if "oracle" in one.needs and who.is_network else []
+            said.notes |= dict.fromkeys([*less.notes, *oracle])
+            said.ran_rules[one.id] = one
             times.setdefault((one.id, share), []).append(less.seconds / before)
             work[one.id, share] = _work(shape, one, less, counts)
     chosen = allowed_rules(chosen, said)
     found = {key: _Found(np.array(t[1:]), work[key]) for key, t in times.items()}
     progress(1.0, "done")
     return _curve(who, chosen, found, np.array(alone[1:]), len(counts), (*notes, *said.lines), tap.shape[1])
-
-
-def _own(one) -> list[str]:
-    """What a rule says of itself."""
-    return [*([one.trained] if one.trained else []), *(f"{one.title}: {note}" for note in one.notes)]
 
 
 def _work(shape, one, less, full: np.ndarray) -> float:
@@ -219,7 +214,7 @@ METHODS = (
         network="blocks",
         title="Time and work",
         summary="Wall time of the network with tokens really removed, beside its multiply-adds and noise.",
-        version=3,
+        version=4,
         function=latency,
         params=LatencyParams,
         result=Curve,

@@ -119,6 +119,9 @@ def _curve(who, layers, each, drawn, counts, order, told, params, notes) -> Curv
         f"Nothing rounded, the loss is {whole.mean():.4g}; the first {half} of {layers.count} layers of the {BY_LIM} "
         f"rounded mean {mean_bits(bits, sizes):.2f} bits of a weight in the layers.",
         f"{params.draws} random orders.",
+        "LIM: how far a layer turns its tokens, minus the cosine of what goes in and comes out (-1: not at all). "
+        "ZD: the share of its weights more than a deviation above their mean (Gaussian: 0.16). A low LIM and a high "
+        "ZD are said to mean that a layer matters little.",
     ]
     if layers.count < 8:
         said.append(f"{layers.count} layers leave few orders to tell apart.")
@@ -206,7 +209,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="layer_bits", family="tokens", network="attention",
-        title="Layers at few bits", version=2, function=layer_bits,
+        title="Layers at few bits", version=3, function=layer_bits,
         summary="Weights of ever more layers at few bits, in the order of two scores: what the network loses.",
         params=LayerBitsParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="a factor of a layer's weights, of ZD; the scale of tokens, of LIM",

@@ -121,7 +121,7 @@ def _run(who, notes, samples: int) -> tuple[str, ...]:
 
 
 def _cell(who, answers, chances) -> str:
-    return ", ".join(f"{who.word(int(a))} {c:.0%}" for a, c in zip(answers, chances, strict=True))
+    return ", ".join(f"{who.word(int(a))} ({c:.0%})" for a, c in zip(answers, chances, strict=True))
 
 
 def _estimates(said: Said, names, d: int) -> tuple[Estimate, ...]:
@@ -209,7 +209,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="lens_words", family="tokens", network="blocks",
-        title="Words at every layer and place", version=3, function=lens_words,
+        title="Words at every layer and place", version=4, function=lens_words,
         summary="One sample's first words at each layer and token, by the network's own readout (logit lens).",
         params=LensWordsParams, result=Table, check=_check, minimum_rows=2,
         cost=_cost,

@@ -38,7 +38,7 @@ from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.token_sets import RUN
 from analysis.tokens.reordered import with_also
-from analysis.tokens.sets.shapes import LINE, Shapes, read_shapes
+from analysis.tokens.sets.shapes import GRID, LINE, Shapes, read_shapes
 
 DRAWS = 3
 RESPONSE, SPREAD, ORDER = "response", "distance from its neighbours", "place in the order"
@@ -138,6 +138,11 @@ def _scatter(tap, shapes: Shapes, shown, told, also: int, params) -> Scatter:
         if line
         else tuple(f"place ({a})" for a in "xyz"[: places.shape[1]])
     )
+    most = int(response.argmax())
+    who = f"Token {most}"
+    if shapes.placed == GRID:  # places are (column, -row)
+        who = f"The token in row {int(-places[most, 1]) + 1}, column {int(places[most, 0]) + 1}"
+        places, axes = np.add(places, [1, tap.layout.grid[0]]), ("column", "row, from the bottom")
     facts = {"n": len(told), "d": tap.shape[1], "estimator": "mean over tokens and samples"}
     estimates = (
         Estimate("response", float(told[:, 0].mean()), **mean_interval(told[:, 0], 0.0), null=float(told[:, 1].mean()),
@@ -147,7 +152,6 @@ def _scatter(tap, shapes: Shapes, shown, told, also: int, params) -> Scatter:
         Estimate("spread of neighbours over that of any two", float(told[:, 2].mean()),
                  **mean_interval(told[:, 2], 0.0), null=1.0, null_method="tokens exchanged inside samples", **facts),
     )  # fmt: skip
-    most = int(response.argmax())
     missing = () if shapes.sets.samples[i] == also else (
         f"Sample {params.sample} has no two finite tokens: the first that has is drawn.",)  # fmt: skip
     lost = (
@@ -157,7 +161,7 @@ def _scatter(tap, shapes: Shapes, shown, told, also: int, params) -> Scatter:
         title=f"Local norm pooling of {tap.name}: sample {int(shapes.sets.samples[i])}",
         positions=np.column_stack([places, response]) if line else places, rows=np.arange(t), of="tokens", axes=axes,
         columns={RESPONSE: response, SPREAD: away, ORDER: np.arange(t)}, colour=RESPONSE, estimates=estimates,
-        reading=f"Token {most} differs most from those around it ({response[most]:.2f}; mean {response.mean():.2f}). "
+        reading=f"{who} differs most from those around it ({response[most]:.2f}; mean {response.mean():.2f}). "
                 f"Over samples neighbours are apart by {estimates[2].value:.0%} of what any two tokens are, and the "
                 f"response is {estimates[0].value:.2f} ({estimates[0].null:.2f} with neighbours at random).",
         caveats=(*shapes.sets.notes, *missing, *(lost if shapes.placed == LINE else ()),
@@ -210,7 +214,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="local_pooling", family="tokens", title="Local norm pooling", version=1, function=local_pooling,
+        id="local_pooling", family="tokens", title="Local norm pooling", version=2, function=local_pooling,
         summary="Where a token differs from those around it, by places (a second tap): local norm pooling.",
         params=LocalPoolingParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN, more_inputs=True,
         most_inputs=2,

@@ -32,6 +32,7 @@ from analysis.compute.statistics.nulls import null_spread
 from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval
 from analysis.errors import NotEnoughData, ParameterError
 from analysis.results import Estimate, TokenMap
+from analysis.sources.stored_pictures import BELOW, pictures_below
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.effective import effective
 from analysis.tokens.sets.clips import RUN, Clip, Clips
@@ -127,6 +128,9 @@ def _map(clip, at, place, held, this, frame, chance, params, notes, tap) -> Toke
     best, where = int(own.sum(axis=1).argmax()), int(own[own.sum(axis=1).argmax()].argmax())
     spot = _spot(clip, where, " most", "; there ")
     said = [*notes, *_caveats(clip, params)]
+    pictures = None if flat else pictures_below(tap, clip.samples[held], clip.grid)
+    if pictures is not None:
+        said.append(BELOW)
     if len(frame[0]) < clip.present[at].sum():
         said.append(f"Of the frame {len(frame[0])} of {int(clip.present[at].sum())} places read, at random.")
     return TokenMap(
@@ -139,7 +143,7 @@ def _map(clip, at, place, held, this, frame, chance, params, notes, tap) -> Toke
         estimates=_estimates(clip, held, this, frame, chance, (shared, alike), params, tap.shape[1]),
         samples=clip.samples[[at]] if flat else clip.samples[held], values=values.T if flat else values,
         value_name="times an even share", grid=None if flat else clip.grid,
-        names=(clip.frame_name(at),) if flat else names,
+        names=(clip.frame_name(at),) if flat else names, pictures=pictures,
     )  # fmt: skip
 
 
@@ -242,7 +246,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="memory_read", family="tokens", title="What a place reads of a memory of frames", version=2,
+        id="memory_read", family="tokens", title="What a place reads of a memory of frames", version=3,
         summary="The affinity of one place of a video with every place of the frames in its memory.",
         function=memory_read, params=MemoryReadParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=RUN,
         invariance="by distance: rotations of the units and a constant added to each; by dot product: rotations; by "

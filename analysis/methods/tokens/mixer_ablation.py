@@ -109,7 +109,7 @@ def mixer_ablation(
         said.append(f"{tap.name} is no module of the network: there is no feature to look at.")
     return Curve(
         title=f"{who.what} without each of its mixers: {params.instead}", x=np.arange(len(names)), x_name="mixer",
-        x_labels=names, y_name="relative change", series=lines[0], low=lines[1], high=lines[2], null=lines[3],
+        x_labels=_short(names), y_name="relative change", series=lines[0], low=lines[1], high=lines[2], null=lines[3],
         estimates=told, reading=_reading(names, found, null, other, who.classifies), caveats=(*notes, *said),
     )  # fmt: skip
 
@@ -164,6 +164,13 @@ def _estimates(names, found, null, other, d: int, classifies: bool) -> tuple[Est
     return tuple(out)
 
 
+def _short(names) -> tuple[str, ...]:
+    """Without the part that all end with, such as ".attention"."""
+    ends = {n.rpartition(".")[2] for n in names}
+    same = len(ends) == 1 < len(names) and all("." in n for n in names)
+    return tuple(n.rpartition(".")[0] for n in names) if same else tuple(names)
+
+
 def _reading(names, found, null, other, classifies: bool) -> str:
     mean, chance = found[:, :, 0].mean(axis=0), null[:, :, 0].mean(axis=0)
     most, least = int(mean.argmax()), int(mean.argmin())
@@ -210,7 +217,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="mixer_ablation", family="tokens", title="Each mixer out of work", version=2, function=mixer_ablation,
+        id="mixer_ablation", family="tokens", title="Each mixer out of work", version=3, function=mixer_ablation,
         summary="Attention, scans or filters replaced by an identity at run time, block by block: what the answer and "
         "the feature notice.", params=MixerAblationParams, result=Curve, check=_check, cost=_cost, minimum_rows=4,
         invariance="the order of samples; a constant added to all logits",

@@ -7,13 +7,13 @@ checked against what the mixer passes on; a convolution its filter along diagona
 by linear attention φ(q)·φ(k), a Gaussian kernel exp(-|q - k|² / 2) or a decaying scan. Without a network the rows of a
 sample stand for queries and keys.
 
-Told: half-life (tokens within which half of mean |M| by distance lies), mean distance |t - s| of the mass, Toeplitz
-score (share of the variance that the offset tells, t - s along a line, rows and columns apart on a grid), largest rank
-of a block below the diagonal (at most the state of a scan), sums of rows.
+Told: half-life (tokens within which half of mean |M| by distance lies), mean distance of the mass, |t - s| in the
+order of tokens and in cells on an image, Toeplitz score (share of the variance that the offset tells, on a grid rows
+and columns apart), largest rank of a block below the diagonal (at most the state of a scan), sums of rows.
 
 Interval: of one matrix none, its rows are no sample of anything; of the distance over up to eight samples Student's t.
-Null: each row's mass spread evenly over what it
-may read; of the Toeplitz score the entries exchanged (closed form); of the rank unrelated entries, T / 2.
+Null: each row's mass spread evenly over what it may read; of the Toeplitz score the entries exchanged (closed form);
+of the rank unrelated entries, T / 2.
 
 When it lies: a matrix says what is mixed, not what it does: values, gates, skips and later layers change it; one head
 or channel of one sample is an anecdote; of a filter that reads several channels the root mean square is shown.
@@ -26,7 +26,7 @@ References: A. Ali, I. Zimerman & L. Wolf (2024), "The hidden attention of Mamba
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import measures
 from analysis.tokens.mixers.linear_attention import GAUSSIAN, LINEAR, gaussian
 from analysis.tokens.mixers.reading import FORGETS, MIXERS, OWN, SCAN, mixers
+from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING, SHOWN, SOME = 6.0, 160, 8  # seconds; tokens that are drawn one by one; samples of the mean distance
@@ -48,7 +49,9 @@ OPENING, SHOWN, SOME = 6.0, 160, 8  # seconds; tokens that are drawn one by one;
 @dataclass(frozen=True)
 class MixingMatrixParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    layer: int = param(1, "Which mixer, from 1.", low=1, high=999)
+    layer: int | None = param(
+        None, "Which mixer, from 1; automatic: the tap's, else the last.", low=1, high=999
+    )
     head: int = param(1, "Which head or channel of it, from 1.", low=1, high=1_000_000)
     mixer: str = param(OWN, "The network's own, or another made of its queries and keys.", choices=MIXERS)
     source: str = param(
@@ -82,14 +85,16 @@ def mixing_matrix(
     found = mixers(tap, tap.layout.n_samples, rng, params.mixer, params.source, progress)
     progress(0.6, "the mixer")
     one = found.read(found.place(params.sample))
-    layer = params.layer - 1
+    layer = named_layer(params.layer, layer_of_tap(tap, found.layers), len(found.layers))
+    params = replace(params, layer=layer + 1)
     m = one.matrix(layer, params.head - 1)
     if not np.abs(m).sum() > 0:
         raise InputError(
             f"layer {params.layer}, {found.head} {params.head} mixes nothing", "a matrix that is not 0"
         )
     told = _estimates(m, found.units, *one.lies(layer))
-    told = (*told, _over_samples(found, params, told[0]))
+    on_image = _on_image(m, found.units, *one.lies(layer))
+    told = (*told, _over_samples(found, params, told[0]), *on_image)
     progress(1.0, "done")
     every = _names(one, layer, len(m))
     drawn, names, runs = gathered(m, every)
@@ -98,7 +103,7 @@ def mixing_matrix(
         f"{params.layer} ({found.layers[layer]}), {found.head} {params.head}",
         values=drawn, row_names=names, column_names=names,
         value_name="M: row takes of column", null=gathered(spread(m), every)[0],
-        diverging=bool((m < 0).any()), estimates=told, reading=_reading(told, m),
+        diverging=bool((m < 0).any()), estimates=told, reading=_reading(told, m, on_image),
         caveats=(*of_one(found.notes, params.sample), *_caveats(m, runs)),
     )  # fmt: skip
 
@@ -176,10 +181,23 @@ def _estimates(m: np.ndarray, d: int, cell=None, grid=None) -> tuple[Estimate, .
     )  # fmt: skip
 
 
-def _reading(told, m: np.ndarray) -> str:
+def _on_image(m: np.ndarray, d: int, cell=None, grid=None) -> tuple[Estimate, ...]:
+    """In cells of the image, of all weight between tokens that have one."""
+    if not grid or len(cell) != len(m) or min(grid) < 2:
+        return ()
+    far, even = measures.mean_distance(m, measures.grid_distances(np.asarray(cell), grid[1]))
+    told = Estimate("mean distance on the image", far, null=even, n=int((cell >= 0).sum()), d=d, unit="cells",
+                    interval="none: one matrix", null_method="all readable places alike",
+                    estimator="Σ |M| distance / Σ |M| over pairs of tokens on the image")  # fmt: skip
+    return (told,) if np.isfinite(far) else ()
+
+
+def _reading(told, m: np.ndarray, on_image=()) -> str:
     kind = "read only what came before" if measures.is_causal(m) else "read both ways"
+    seen = "".join(f", {e.value:.3g} cells on the image ({e.null:.3g})" for e in on_image)
     return (
-        f"Tokens {kind}, {told[0].value:.3g} tokens away on average (all alike: {told[0].null:.3g}); place alone "
+        f"Tokens {kind}, {told[0].value:.3g} tokens away in their order on average (all alike: {told[0].null:.3g})"
+        f"{seen}; place alone "
         f"tells {told[2].value:.0%} of the matrix (by chance {told[2].null:.0%}), and {told[3].value:.0f} numbers of "
         f"state would carry it (unrelated entries: {told[3].null:.0f})."
     )  # fmt: skip
@@ -241,7 +259,7 @@ METHODS = (
         family="tokens",
         title="A mixer as a matrix",
         summary="What each token takes of each other: attention, scans, filters and linear attention on the same axes.",
-        version=5,
+        version=6,
         function=mixing_matrix,
         params=MixingMatrixParams,
         result=Matrix,

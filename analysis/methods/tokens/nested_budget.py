@@ -45,7 +45,7 @@ AUTOMATIC, PROBE = "the network where it can be run", "a linear probe"
 READERS = (AUTOMATIC, PROBE)
 FIXED, ORACLE, EXACTLY = (
     "right with so many tokens",
-    "right with some number up to this",
+    "right with one up to this",
     "need exactly so many",
 )
 FOLDS, SMALLEST, FEWEST, OPENING = 5, 5, 20, 3.0
@@ -222,7 +222,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="nested_budget", family="tokens", title="How many tokens a sample needs", version=2, function=nested_budget,
+        id="nested_budget", family="tokens", title="How many tokens a sample needs", version=3, function=nested_budget,
         summary="Answers against the number of tokens of nested grids, and the smallest that suffices for each sample.",
         params=NestedBudgetParams, result=Curve, check=_check, cost=_cost, minimum_rows=4 * FEWEST,
         invariance="one scale for all units; a constant added to a unit; the order of samples",

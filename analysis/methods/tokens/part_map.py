@@ -35,7 +35,7 @@ from analysis.errors import InputError
 from analysis.results import Estimate, Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.token_sets import RUN
-from analysis.tokens.sets.shapes import LINE, Shapes, of_tokens, read_shapes
+from analysis.tokens.sets.shapes import GRID, LINE, Shapes, of_tokens, read_shapes
 
 BLOCK, TOLD = 256, 8  # tokens searched for at once; parts with a number of their own
 PART, SAMPLE, FOUND = "part", "sample", "nearest elsewhere"
@@ -113,6 +113,10 @@ def parts_of(taps, shapes: Shapes) -> tuple[list[np.ndarray], np.ndarray]:
     sides = [(p > np.median(p, axis=0)).astype(np.int64) @ (2 ** np.arange(axes)) for p in shapes.places]
     if axes == 1:
         return sides, np.array(["first half", "second half"])
+    if shapes.placed == GRID:  # places are (column, -row)
+        return sides, np.array(
+            [f"{'upper' if k & 2 else 'lower'} {'right' if k & 1 else 'left'}" for k in range(4)]
+        )
     names = [
         ", ".join(f"{'high' if k >> a & 1 else 'low'} {'xyz'[a]}" for a in range(axes))
         for k in range(2**axes)
@@ -242,7 +246,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="part_map", family="tokens", title="Tokens by part", version=1, function=part_map,
+        id="part_map", family="tokens", title="Tokens by part", version=2, function=part_map,
         summary="Tokens of many shapes by part (a second tap), and whether a part is found in other shapes.",
         params=PartMapParams, result=Scatter, check=_check, cost=_cost, minimum_rows=3 * RUN, more_inputs=True,
         most_inputs=3,

@@ -46,6 +46,7 @@ ASIDE = np.array(
     [2.0, 0.4]
 )  # the second picture from the first, in cells: to the right, and down so that lines part
 MOST_ROWS = 24  # that are named beside the picture
+SINGLE = 1e-6  # what sums in single precision are off
 KEPT, LEVEL = "levels that the point stays", "level"
 
 
@@ -158,7 +159,7 @@ def _estimates(taps, found, params) -> tuple[Estimate, ...]:
                  **mean_interval(np.array([f.unmatched for f in found]), 0.0, 1.0),
                  null_method="every point has a partner", estimator="mean over the first picture's points", **facts),
         Estimate("largest error of a row's sum", max(f.off for f in found), interval="none: a check", null=0.0,
-                 null_method="an assignment", estimator="over all points, dustbin included", **facts),
+                 null_method="an assignment", estimator="over all points, dustbin included", rounding=SINGLE, **facts),
     ]  # fmt: skip
     if len(error):
         out.insert(2, Estimate("error of a match", float(error.mean()), **mean_interval(error, 0.0), unit="cells",

@@ -30,6 +30,7 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate, TokenMap
+from analysis.sources.stored_pictures import BELOW, pictures_below
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.attentive_sets import set_weights, standard_scores
 from analysis.tokens.pooling.effective import effective
@@ -37,7 +38,7 @@ from analysis.tokens.pooling.generalised_mean import CLAMP, WAYS, made_positive,
 from analysis.tokens.pooling.token_sets import RUN, token_sets
 
 GEM, SETS, LARGEST = "generalised mean", "attentive set", "maximum"
-POOLS, SHOWN = (GEM, SETS, LARGEST), 12
+POOLS, SHOWN, TEXTS = (GEM, SETS, LARGEST), 12, 4
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def pooled_weights(
     Returns
     -------
     TokenMap
-        (samples, tokens) shares that add up to 1, of the first twelve samples; NaN for tokens that are no part.
-        Estimates: tokens that count in effect as a share of all, and the largest share.
+        (samples, tokens) shares that add up to 1, of the first twelve samples or four texts; NaN for tokens that are no
+        part. Estimates: tokens that count in effect as a share of all, and the largest share.
 
     Raises
     ------
@@ -79,23 +80,39 @@ def pooled_weights(
     null = _shuffled(weight, sets.present, rng)
     progress(1.0, "done")
     estimates = _estimates(share, null, sets.present, tap.shape[1])
-    values = np.where(sets.present, share, np.nan)[:SHOWN]
+    words = _words(tap, sets)
+    shown = len(words) or SHOWN
+    values = np.where(sets.present, share, np.nan)[:shown]
     lead = sets.leading if sets.grid else 0
+    pictures = None if sets.gathered else pictures_below(tap, sets.samples[:shown], sets.grid)
     values = np.pad(values, ((0, 0), (lead, 0)), constant_values=np.nan)
     caveats = [
         *sets.notes,
         "Untrained scores." if params.pooling == SETS else "Shares are of the pooled value alone.",
     ]
-    if sets.n > SHOWN:
-        caveats.append(f"The first {SHOWN} of {sets.n:,} samples are drawn; numbers are of all.")
+    if pictures is not None:
+        caveats.append(BELOW)
+    if sets.n > shown:
+        caveats.append(f"The first {shown} of {sets.n:,} samples are drawn; numbers are of all.")
     if params.pooling == GEM and params.positive == CLAMP:
         caveats.append(f"{clamped:.0%} of the numbers lay below ε and were clamped.")
     return TokenMap(
         title=f"Tokens that carry the {_named(params)} of {tap.name}", reading=_reading(estimates, sets.present),
-        caveats=tuple(caveats), estimates=estimates, samples=sets.samples[:SHOWN], values=values,
+        caveats=tuple(caveats), estimates=estimates, samples=sets.samples[:shown], values=values,
         value_name="share of the pooled value", grid=sets.grid, leading=lead,
-        names=tuple(f"set {i}" for i in sets.samples[:SHOWN]) if sets.gathered else (),
+        names=tuple(f"set {i}" for i in sets.samples[:shown]) if sets.gathered else (), pictures=pictures,
+        words=words,
     )  # fmt: skip
+
+
+def _words(tap, sets) -> tuple[tuple[str, ...], ...]:
+    """The texts of the first few samples, where every token of theirs has one."""
+    store = getattr(tap, "store", None)
+    if store is None or sets.gathered or sets.grid:
+        return ()
+    found = [tuple(store.tokens(int(s)) or ()) for s in sets.samples[:TEXTS]]
+    whole = all(len(w) == n for w, n in zip(found, sets.present.sum(axis=1), strict=False))
+    return tuple(found) if whole else ()
 
 
 def _named(params: PooledWeightsParams) -> str:
@@ -178,7 +195,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="pooled_weights", family="tokens", title="Tokens that carry the pooled value", version=1,
+        id="pooled_weights", family="tokens", title="Tokens that carry the pooled value", version=2,
         function=pooled_weights, summary="The share of every token in a generalised mean, an attentive set, a maximum.",
         params=PooledWeightsParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one positive scale for all units",

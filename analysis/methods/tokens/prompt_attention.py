@@ -210,6 +210,7 @@ METHODS = (
         summary="Attention of prompts to the patches of a sample, how many are in use, and whether they answer it.",
         params=PromptAttentionParams, result=TokenMap, check=_check, cost=_cost, inputs=2, same_units=True,
         roles=("prompts", "patches"), minimum_rows=2 * RUN, invariance="one rotation of the units of both taps",
-        papers=("DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",),
+        papers=("DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",
+            "Dynamic Perceiver for Efficient Visual Recognition",),
     ),
 )  # fmt: skip

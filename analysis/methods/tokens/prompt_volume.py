@@ -32,6 +32,7 @@ from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import NotFound, ShapeError
 from analysis.results import Estimate, TokenMap
+from analysis.sources.stored_pictures import BELOW, pictures_below
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.weighted_volume import volume_cells
 from analysis.tokens.sets.called import called
@@ -107,7 +108,7 @@ def prompt_volume(
     progress(1.0, "done")
     notes = tuple(dict.fromkeys((*clips.notes, *seen.notes)))
     estimates = _estimates(told, without, prompt_null(x, q, usual, cell), len(x), x.shape[1])
-    return _map(tap.name, clip, w, cell, estimates, params, notes, words)
+    return _map(tap, clip, w, cell, estimates, params, notes, words)
 
 
 def _volume(clip: Clip, params) -> tuple[np.ndarray, np.ndarray]:
@@ -166,14 +167,14 @@ def _estimates(told, without, chance, n: int, d: int) -> tuple[Estimate, ...]:
     return tuple(found)
 
 
-def _map(name, clip: Clip, w, cell, estimates, params, notes, prompts: Activations) -> TokenMap:
+def _map(tap, clip: Clip, w, cell, estimates, params, notes, prompts: Activations) -> TokenMap:
     scaled = w * np.bincount(cell)[cell]
     drawn = {FIRST: scaled[0], SECOND: scaled[1], DIFFERENCE: scaled[0] - scaled[1]}[params.show]
     values = np.full(clip.present.shape, np.nan)
     values[clip.present] = drawn
     flat, best = clip.patches == 1, int(np.nanargmax(np.where(clip.present, values, -np.inf)) // clip.patches)
     gain, apart = estimates[2], estimates[1]
-    said = [*notes, f"That {name} and {prompts.name} share a space is taken for granted."]
+    said = [*notes, f"That {tap.name} and {prompts.name} share a space is taken for granted."]
     if gain.null_high is not None and gain.value <= gain.null_high:
         said.append(
             "Other prompts' weights bring the pooled tokens as near to this prompt: nothing was found for it."
@@ -181,13 +182,17 @@ def _map(name, clip: Clip, w, cell, estimates, params, notes, prompts: Activatio
     one, two = (called("prompt", prompts, k) for k in (params.prompt, params.other_prompt))
     what = {FIRST: one, SECOND: two, DIFFERENCE: f"{one} less {two}"}[params.show]
     names = tuple(clip.frame_name(f) for f in range(clip.n))
+    pictures = None if flat else pictures_below(tap, clip.samples, clip.grid)
+    if pictures is not None:
+        said.append(BELOW)
     return TokenMap(
-        title=f"Tokens of {clip.name} that {what} keeps, {name}",
+        title=f"Tokens of {clip.name} that {what} keeps, {tap.name}",
         reading=f"{names[best][0].upper()}{names[best][1:]} holds the token that {what} weighs most; the two prompts' "
                 f"weights lie {apart.value:.2g} apart (0: the same, 1: nothing in common).",
         caveats=tuple(said), estimates=estimates, samples=clip.samples[:1] if flat else clip.samples,
         values=values.T if flat else values, value_name="times the average's weight",
         grid=None if flat else clip.grid, names=(what,) if flat else names,
+        pictures=pictures,
     )  # fmt: skip
 
 
@@ -222,7 +227,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="prompt_volume", family="tokens", title="Tokens of a video that a prompt keeps", version=2,
+        id="prompt_volume", family="tokens", title="Tokens of a video that a prompt keeps", version=3,
         summary="Similarity of a prompt with tokens over time and space, and pooling weighted by it, for two prompts.",
         function=prompt_volume, params=PromptVolumeParams, result=TokenMap, check=_check, cost=_cost, inputs=2,
         matches="nothing", same_units=True, roles=("tokens of the video", "prompts"), minimum_rows=PROMPTS_LEAST,

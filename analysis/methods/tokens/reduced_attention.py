@@ -26,7 +26,7 @@ References: "S2AFormer: strip self-attention"; A. Hassani & H. Shi (2022), "Dila
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,8 +40,10 @@ from analysis.tokens.mixers.attended import network_or_why
 from analysis.tokens.mixers.measures import grid_distances
 from analysis.tokens.mixers.own_grid_reading import AROUND, TILES, of_network, of_tap
 from analysis.tokens.mixers.own_grids import FULL, NEAR, Laid
+from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
+SINGLE = 1e-6  # what sums in single precision are off
 OPENING = 6.0  # seconds
 READS, OWN, MAY, EVERY = "what it reads", "its own key", "what it may read", "what all tokens read"
 
@@ -49,7 +51,12 @@ READS, OWN, MAY, EVERY = "what it reads", "its own key", "what it may read", "wh
 @dataclass(frozen=True)
 class ReducedAttentionParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    layer: int = param(1, "Which attention of the network, in the order computed, from 1.", low=1, high=999)
+    layer: int | None = param(
+        None,
+        "Which attention of the network, in the order computed, from 1; automatic: the tap's, else the last.",
+        low=1,
+        high=999,
+    )
     head: int | None = param(None, "Which head, from 1; automatic: their mean.", low=1, high=999)
     token: int | None = param(
         None, "Its place on the grid, row by row; automatic: the middle.", low=0, high=1_000_000
@@ -96,7 +103,9 @@ def reduced_attention(
     if own is None:
         read = of_tap(tap, params, rng, lambda f, doing="": progress(0.3 + 0.6 * f, doing))
     else:
-        read = of_network(own, params)
+        names = [call.name for call in own.calls]
+        layer = named_layer(params.layer, layer_of_tap(tap, names), len(names))
+        read = of_network(own, replace(params, layer=layer + 1))
     found = read.laid
     token = found.grid[0] // 2 * found.grid[1] + found.grid[1] // 2 if params.token is None else params.token
     if token >= found.squared.shape[1]:
@@ -131,14 +140,15 @@ def _estimates(samples: list[Laid], head: int | None, off: float, d: int) -> tup
     area = 1.0 if found.kind == NEAR else t / keys
     return (
         Estimate("distance read from", float(each.mean()), **ends, null=float(even.mean()), n=len(each), d=d,
-                 unit="cells", null_method="all that may be read, alike",
+                 unit="cells" if found.grid[0] > 1 else "tokens", null_method="all that may be read, alike",
                  estimator="mean over tokens and samples of Σ A d"),
         Estimate("cells that a key covers", area, null=1.0, estimator="tokens over keys", **counted),
         Estimate("cells that a token may read", float(found.reached.sum(axis=1).mean()), null=float(t),
                  estimator="mean over tokens", **counted),
         Estimate("work against ordinary attention", keys / t, null=1.0, estimator="keys over tokens", **counted),
         Estimate("largest row sum off 1", off, n=t, d=d, null=0.0,
-                 interval="none: one sample", null_method="softmax over keys", estimator="of all heads"),
+                 interval="none: one sample", null_method="softmax over keys", estimator="of all heads",
+                 rounding=SINGLE),
     )  # fmt: skip
 
 
@@ -146,12 +156,13 @@ def _reading(found: Laid, told, token: int) -> str:
     t, keys = found.squared.shape[1], found.weights.shape[2]
     row, column = divmod(token, found.grid[1])
     at = f"Token {token}" + (f" (row {row + 1}, column {column + 1})" if found.grid[0] > 1 else "")
-    how = {
-        FULL: f"reads {keys} tokens, as ordinary attention does",
-        NEAR: f"may read {keys} cells around it",
-    }.get(found.kind, f"reads {t} cells through {keys} keys, each of which covers {t // keys}")
+    unit, may = told[0].unit, int(found.reached[token].sum())
+    full = f"may read {keys} tokens" if may == keys else f"may read {may} of {keys} tokens"
+    how = {FULL: f"{full}, as ordinary attention does", NEAR: f"may read {keys} {unit} around it"}.get(
+        found.kind, f"reads {t} {unit} through {keys} keys, each of which covers {t // keys}"
+    )
     return (
-        f"{at} {how}; tokens read {told[0].value:.2f} cells away on average ({told[0].null:.2f} if all that may be "
+        f"{at} {how}; tokens read {told[0].value:.2f} {unit} away on average ({told[0].null:.2f} if all that may be "
         f"read were read alike), for {told[3].value:.1%} of the products of ordinary attention."
     )
 
@@ -201,7 +212,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="reduced_attention", family="tokens", title="Attention on its own grids", version=3,
+        id="reduced_attention", family="tokens", title="Attention on its own grids", version=4,
         function=reduced_attention,
         summary="What a token reads where keys cover blocks or strips of the image, or lie around it, drawn on the "
         "image.", params=ReducedAttentionParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4,

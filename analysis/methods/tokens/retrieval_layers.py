@@ -45,6 +45,7 @@ from analysis.tokens.attention.retrieval import (
     sentence_scores,
     trials_of,
     trials_of_text,
+    words_of,
 )
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
@@ -108,6 +109,12 @@ def asked_trials(reader: HeadReader, question: str, answer: str) -> list:
     trials = trials_of(reader, question, answer)
     if any(trials):
         return trials
+    if getattr(reader.who, "is_network", False) and not any(words_of(reader, b) for b in range(reader.n)):
+        raise InputError(
+            f"{reader.what}, whose tokens are no words",
+            "a network that reads text",
+            "Choose a tap of a language model",
+        )
     asked = f"the question {question!r} " if question else ""
     raise InputError(
         f"none of {reader.n} samples of {reader.what} with {asked or 'a word that an earlier sentence has '}and two "

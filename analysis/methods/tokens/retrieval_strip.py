@@ -59,7 +59,9 @@ NAMES = ("beside places alone", "by sentence", "top sentences", "question (1) an
 @dataclass(frozen=True)
 class RetrievalStripParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
-    layer: int | None = param(None, "Its number, from 1; automatic: the last.", low=1, high=1000)
+    layer: int | None = param(
+        None, "Its number, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
     head: int | None = param(
         None, "Its number in the layer, from 1; automatic: mean over all heads.", low=1, high=1000
     )
@@ -238,7 +240,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="retrieval_strip", family="tokens", network="attention", title="What does the question read?", version=2,
+        id="retrieval_strip", family="tokens", network="attention", title="What does the question read?", version=3,
         function=retrieval_strip,
         summary="What the tokens of a question read in one text, by token and sentence, beside what places alone give.",
         params=RetrievalStripParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,

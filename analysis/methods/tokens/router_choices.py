@@ -138,13 +138,15 @@ def _reading(own: dict, k: int, found: Routed) -> str:
     mass = own[MASS].mean(axis=0)
     enough = int(np.searchsorted(mass, 0.9)) + 1
     needed = (
-        f"{enough} expert(s) would hold" if enough <= len(mass) else f"more than {len(mass)} experts hold"
+        f"{enough} expert{'s' * (enough > 1)} would hold"
+        if enough <= len(mass)
+        else f"more than {len(mass)} experts hold"
     )
     error = "" if ERROR not in own else (
         f" Its output is {own[ERROR][:, k - 1].mean():.0%} away from that of all experts together."
     )  # fmt: skip
     return (
-        f"With {k} expert(s), a token's gates hold {mass[k - 1]:.0%} of their mass; {needed} 90%. "
+        f"With {k} expert{'s' * (k > 1)}, a token's gates hold {mass[k - 1]:.0%} of their mass; {needed} 90%. "
         f"{own[IDLE][0, k - 1]:.0%} of {found.experts} experts are idle then, {own[IDLE][0, -1]:.0%} at {len(mass)}."
         + error
     )
@@ -178,7 +180,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="router_choices", family="tokens", network="experts",
-        title="Experts that a token needs", version=1, function=router_choices,
+        title="Experts that a token needs", version=2, function=router_choices,
         summary="Gate mass, idle experts, overflow and error of the output over the number of experts of a token.",
         params=RouterChoicesParams, result=Curve, check=_check, cost=_cost, minimum_rows=8,
         invariance="one number added to all logits of a token, the order of tokens and of experts",

@@ -146,8 +146,8 @@ def _reading(whole: Load, null: list[Load], estimates, k: int) -> str:
     busiest = float(np.mean([x.shares[0].max() for x in null]))
     never = int((whole.counts[0] == 0).sum())
     return (
-        f"With {k} expert(s) for each token, the busiest of {len(f)} takes {f.max():.0%} of the choices (even: "
-        f"{1 / len(f):.0%}; the busiest by chance: {busiest:.0%}) and {never} take none; the load is that of "
+        f"With {k} expert{'s' * (k > 1)} for each token, the busiest of {len(f)} takes {f.max():.0%} of the choices "
+        f"(even: {1 / len(f):.0%}; the busiest by chance: {busiest:.0%}) and {never} take none; the load is that of "
         f"{share.value:.1f} equally busy experts. Balance loss {balance.value:.2f} (by chance "
         f"{balance.null:.2f}, even 1); {over.value:.1%} of the choices would be dropped. A token's gates "
         f"use {used.value:.1f} experts."
@@ -199,7 +199,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="router_load", family="tokens", network="experts",
-        title="Load and overflow of experts", version=1, function=router_load,
+        title="Load and overflow of experts", version=2, function=router_load,
         summary="Share of tokens that each expert of a router takes, balance loss, and what would be dropped.",
         params=RouterLoadParams, result=Table, check=_check, cost=_cost, minimum_rows=8,
         invariance="one number added to all logits of a token; factors of all logits leave load and overflow",

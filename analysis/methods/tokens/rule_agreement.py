@@ -182,13 +182,17 @@ def _estimates(chosen, found, d: int) -> tuple[Estimate, ...]:
 
 def _reading(chosen, found, sure, told) -> str:
     title = {one.id: one.title for one in chosen}
-    best = max(found, key=lambda pair: found[pair][0].mean())
+    same = [pair for pair in found if (found[pair][0] == 1).all()]
+    others = [pair for pair in found if pair not in same] or same
+    best = max(others, key=lambda pair: found[pair][0].mean())
     j, chance = (x.mean() for x in found[best][:2])
     beyond = int(np.triu(sure, 1).sum())
+    always = f" {len(same)} pairs have the very same survivors in every sample." if same else ""
+    names = f"{title[best[0]]} and {title[best[1]]} ({j:.2f}, by chance {chance:.2f})"
     return (
         f"Two rules share {told[0].value:.2f} of their survivors on average, and would by chance share "
-        f"{told[0].null:.2f}; {beyond} of {len(found)} pairs differ from chance. Most alike are {title[best[0]]} and "
-        f"{title[best[1]]} ({j:.2f}, by chance {chance:.2f})."
+        f"{told[0].null:.2f}; {beyond} of {len(found)} pairs differ from chance. Most alike "
+        f"{'of the others ' if same else ''}are {names}.{always}"
     )
 
 
@@ -230,7 +234,7 @@ METHODS = (
         network="blocks",
         title="Agreement of rules",
         summary="Do rules keep the same tokens? Jaccard index of the survivors of every two, beside random sets.",
-        version=2,
+        version=3,
         function=rule_agreement,
         params=RuleAgreementParams,
         result=Matrix,

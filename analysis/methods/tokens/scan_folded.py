@@ -39,6 +39,7 @@ from analysis.tokens.mixers import measures
 from analysis.tokens.mixers.folding import HEADS, along, each_token, on_cells, over_samples, placed
 from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, network_mixers, row_tokens
 from analysis.tokens.mixers.routes import folded, several
+from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 OPENING, LEAST = 6.0, 1e-300  # seconds; of a sum that is divided by
@@ -52,7 +53,9 @@ class ScanFoldedParams:
     token: int | None = param(
         None, "Its place on the grid, row by row; automatic: the middle.", low=0, high=1_000_000
     )
-    layer: int = param(1, "Which mixer of the network, from 1.", low=1, high=999)
+    layer: int | None = param(
+        None, "Which mixer of the network, from 1; automatic: the tap's, else the last.", low=1, high=999
+    )
     forgets: float = param(8.0, "Tokens after which the scan of rows has forgotten half.", low=0.5, high=1e5)
     source: str = param(
         AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
@@ -81,7 +84,7 @@ def scan_folded(
         of two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    own, notes = _of_network(tap, params, rng)
+    own, notes, params = _of_network(tap, params, rng)
     if own is not None and tap.layout.is_pooled:
         return _network_alone(tap, own, notes, params, progress)
     rows = row_tokens(tap, tap.layout.n_samples, rng, progress)
@@ -156,20 +159,24 @@ def _refuse(x: np.ndarray, grid) -> None:
         raise InputError("rows that are all alike", "tokens that differ from each other")
 
 
-def _of_network(tap, params, rng) -> tuple[Mixing | None, tuple[str, ...]]:
+def _of_network(tap, params, rng) -> tuple[Mixing | None, tuple[str, ...], ScanFoldedParams]:
+    """What it mixes, what is to be said of it, and the settings with the layer that is meant."""
     if params.source == ROWS:
-        return None, ()
+        return None, (), params
     try:
         found = network_mixers(tap, tap.layout.n_samples, rng)
         own = found.read(found.place(params.sample))
     except (InputError, NotFound) as error:
-        return None, (f"The network is not run: {str(error).split('. ')[0]}.",)
+        return None, (f"The network is not run: {str(error).split('. ')[0]}.",), params
+    layer = named_layer(params.layer, layer_of_tap(tap, found.layers), len(own.heads))
+    params = replace(params, layer=layer + 1)
     if params.layer > len(own.heads):
         raise NotFound(f"layer {params.layer}", f"1 to {len(own.heads)}")
-    return own, (
+    said = (
         *of_one(found.notes, params.sample),
         f"The network: {found.what}, {found.layers[params.layer - 1]}, mean of |M| of up to {HEADS}.",
     )
+    return own, said, params
 
 
 def _estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> list[Estimate]:
@@ -184,7 +191,7 @@ def _estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> 
         out.append(Estimate(f"{what}, {name}", float(each.mean()), null=float(even.mean()), d=d,
                             n=len(each), interval="none: one sample", null_method="all that is readable, alike",
                             estimator="mean over tokens of Σ |M| d / Σ |M|",
-                            unit="cells" if of is not None else ""))  # fmt: skip
+                            unit="" if of is None else "cells" if grid[0] > 1 else "tokens"))  # fmt: skip
     return out
 
 
@@ -194,7 +201,7 @@ def _reading(told, token: int, grid) -> str:
     if e is None:
         far = told[0]
         return (
-            f"Drawn is token {token}{where}. Tokens read {far.value:.3g} cells away on average (read alike "
+            f"Drawn is token {token}{where}. Tokens read {far.value:.3g} {far.unit} away on average (read alike "
             f"{far.null:.3g}), by {far.name.partition(', ')[2]}."
         )
     return (
@@ -249,7 +256,7 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=5,
+        version=6,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,

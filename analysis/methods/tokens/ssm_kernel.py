@@ -8,11 +8,14 @@ lies. Shown over lags, or as |Σ_l K[l] e^{-iωl}| over cycles per token. Withou
 the poles of the best linear recurrence from token to token, which has steps already: how continuous time becomes steps
 is no question there.
 
-Interval: none of weights, which are no sample; of a fit jackknife over groups of samples. Null: the same C, B and Δ
-with the modes where they start; of a fit tokens in random order.
+Of a selective scan (Mamba) Δ, B and C depend on the input: they are captured at run time where the network can be run,
+and K[l] is the mean over places s of M[s + l, s] (`analysis.tokens.mixers.run_time`).
 
-When it lies: a kernel is cut at the longest lag; Mamba's Δ, B and C depend on the input, so that a kernel of its
-weights is that of an input of 0 with all modes alike; the skip D, the gate and what stands around the layer are not in
+Interval: none of weights, which are no sample; at run time Student's t over samples; of a fit jackknife over groups.
+Null: the same C, B and Δ with the modes where they start; of a fit tokens in random order.
+
+When it lies: a kernel is cut at the longest lag; one of Mamba's weights alone is that of an input of 0 with all modes
+alike, and at run time places differ from their mean; the skip D, the gate and what stands around the layer are not in
 it.
 
 Cost: O(channels modes lags); a fit O(rows d²).
@@ -34,7 +37,19 @@ from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import ssm
 from analysis.tokens.mixers.measures import half_of
+from analysis.tokens.mixers.reading import Mixers
+from analysis.tokens.mixers.run_time import (
+    CAPTURED,
+    SAMPLES_HELP,
+    STEPS_HELP,
+    WEIGHTS,
+    answers_at_run_time,
+    over_samples,
+    run_time_notes,
+    scans_at_run_time,
+)
 from analysis.tokens.mixers.state_spaces import Spaces, start_of, state_spaces
+from analysis.tokens.own_layer import layer_of_tap, named_layer
 
 IMPULSE, FREQUENCY = "impulse response", "frequency response"
 RANKED = ("shortest memory", "middle memory", "longest memory")
@@ -43,8 +58,12 @@ RANKED = ("shortest memory", "middle memory", "longest memory")
 @dataclass(frozen=True)
 class SsmKernelParams:
     show: str = param(IMPULSE, "Answer to an impulse over lags, or to waves.", choices=(IMPULSE, FREQUENCY))
-    layer: int = param(1, "Which state space, from 1.", low=1, high=999)
+    layer: int | None = param(
+        None, "Which state space, from 1; automatic: the tap's, else the last.", low=1, high=999
+    )
     lags: int = param(64, "Longest lag, in tokens.", low=8, high=16_384)
+    steps: str = param(CAPTURED, STEPS_HELP, choices=(CAPTURED, WEIGHTS))
+    maximum_samples: int = param(16, SAMPLES_HELP, low=2, high=1000)
     way: str = param(ssm.ZOH, "How continuous time becomes steps.", choices=ssm.WAYS)
     draws: int = param(
         20, "Random orders of the tokens, where a recurrence is fitted.", low=5, high=500, late=True
@@ -72,11 +91,15 @@ def ssm_kernel(
         No such layer; keys that do not fit each other; rows that never change; fewer than two samples.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
+    scans = scans_at_run_time(tap, params, rng)
+    if scans is not None:
+        return at_run_time(scans, params, progress)
     found = state_spaces(tap, params.draws, rng, progress)
     progress(1.0, "done")
     if found.fitted:  # has steps already
         params = replace(params, way=ssm.ZOH)
-    space = found.layer(params.layer - 1)
+    own = layer_of_tap(tap, [space.name for space in found.spaces])
+    space = found.layer(named_layer(params.layer, own, len(found.spaces)))
     own = _finite(ssm.kernel(space, params.lags, params.way))
     chosen = _chosen(own)
     null = _null(found, space, params)
@@ -90,6 +113,38 @@ def ssm_kernel(
         estimates=told, reading=_reading(told, params, found.fitted is not None),
         caveats=(*found.notes, *_caveats(own, params)),
     )  # fmt: skip
+
+
+def at_run_time(scans: Mixers, params, progress=no_progress) -> Curve:
+    """With the Δ, B and C of samples: the mean answer to an impulse over the places where it may come."""
+    found = answers_at_run_time(scans, params.layer - 1, params.lags, progress)
+    progress(1.0, "done")
+    there = np.isfinite(found.own).any(axis=(0, 1))
+    own, null = (np.nanmean(x[:, :, there], axis=0) for x in (found.own, found.null))
+    params = replace(params, lags=int(there.sum()))
+    each, begun = (np.array([memory(np.nan_to_num(k)).mean() for k in x]) for x in (found.own, found.null))
+    sums, first = (np.nansum(np.abs(x), axis=2).mean(axis=1) for x in (found.own, found.null))
+    told = (over_samples("memory: half of |K|", each, begun, scans.units, "tokens", 0.0),
+            over_samples("sum of |K|", sums, first, scans.units, least=0.0))  # fmt: skip
+    chosen = _chosen(own)
+    x, name = _axis(params)
+    return Curve(
+        title=f"{params.show.capitalize()} of {found.name}, at run time", x=x, x_name=name,
+        y_name="K" if params.show == IMPULSE else "size of the answer",
+        series={label: _shown(own[h], params.show) for label, h in _of_layer(chosen, found.channels).items()},
+        null={label: _shown(null[h], params.show) for label, h in _of_layer(chosen, found.channels).items()},
+        estimates=told,
+        reading=f"Half of the answer lies within {told[0].value:.3g} tokens on average over channels, places and "
+                f"samples (with the rates that modes start with: {told[0].null:.3g}).",
+        caveats=(*run_time_notes(scans, len(found.channels), "read"),
+                 f"Kernels end at {params.lags} tokens, the longest sample or what was asked.",
+                 "An answer is the mean over the places where the impulse may come; each place has its own."),
+    )  # fmt: skip
+
+
+def _of_layer(chosen: dict[str, int], channels: np.ndarray) -> dict[str, int]:
+    """The same lines, named by the channels of the layer."""
+    return {f"{label.partition(' (')[0]} (channel {channels[h] + 1})": h for label, h in chosen.items()}
 
 
 def _finite(kernel: np.ndarray) -> np.ndarray:
@@ -164,7 +219,8 @@ def _cost(shapes, params: SsmKernelParams) -> Cost:
     rows = min(n, 4096)
     held = 26.0 * rows * k + 9.0 * 17 * rows + 17.0 * k * k + 6e4
     work = 2.0 * rows * k * k + 9.0 * k**3 + 100.0 * params.lags * params.draws
-    return Cost(0.05 + m.seconds(flops64=work, moved=8.0 * n * k), held)
+    passes = min(n, params.maximum_samples) if params.steps == CAPTURED else 0
+    return Cost(0.05 + m.seconds(flops64=work, moved=8.0 * n * k), held, passes)
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -199,9 +255,10 @@ METHODS = (
     Method(
         id="ssm_kernel",
         family="tokens",
+        network="scans",
         title="Answer of a state space to an impulse",
         summary="Impulse and frequency response of state-space channels, beside those of the modes they start from.",
-        version=3,
+        version=4,
         function=ssm_kernel,
         params=SsmKernelParams,
         result=Curve,
@@ -210,5 +267,6 @@ METHODS = (
         minimum_rows=4,
         invariance="the order of modes, conjugation of a pair; of a fit rotations and the scale of the units",
         papers=("On the Parameterization and Initialization of Diagonal State Space Models",),
+        libraries=("torch", "transformers"),
     ),
 )

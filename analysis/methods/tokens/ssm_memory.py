@@ -161,7 +161,7 @@ def _seconds(e: Estimate, rate: float) -> Estimate:
 
 def _reading(told) -> str:
     e = told[0]
-    return f"{e.name.capitalize()}: {e.value:.3g} steps (by chance or at the start: {e.null:.3g})."
+    return f"{e.name.capitalize()}: {e.value:.3g} steps ({e.null_method}: {e.null:.3g})."
 
 
 def _caveats(groups) -> list[str]:
@@ -213,9 +213,10 @@ METHODS = (
     Method(
         id="ssm_memory",
         family="tokens",
+        network="scans",
         title="Memory of state spaces",
         summary="Half-lives of state-space modes in steps and seconds; of selective scans with the Δ of real inputs.",
-        version=2,
+        version=3,
         function=ssm_memory,
         params=SsmMemoryParams,
         result=Distribution,

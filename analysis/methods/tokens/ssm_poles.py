@@ -11,10 +11,14 @@ Drift of a mode: its distance from its own in the family that is nearest, matche
 neither changes the kernel. A mode halves in ln 2 / (-Δ Re A) steps and is stable where Re A < 0, which is |Ā| < 1.
 Without a state space the poles are those of the best linear recurrence from token to token.
 
-Interval: none of weights, which are no sample; of a fit jackknife over groups of samples. Null: modes as they start,
+Of a selective scan (Mamba) Δ depends on the input: it is captured at run time where the network can be run, and modes
+stand at their geometric mean over tokens, exp(mean Δ A).
+
+Interval: none of weights, which are no sample; at run time Student's t over samples; of a fit jackknife over groups of
+samples. Null: modes as they start,
 with the same Δ; of a fit tokens in random order.
 
-When it lies: the family is guessed from the modes; Mamba's Δ depends on the input, here it is that of an input of 0; a
+When it lies: the family is guessed from the modes; of Mamba's weights alone Δ is that of an input of 0; a
 recurrence fitted to rows is no part of the network, and eight components are all it sees; a pole that B or C leave out
 counts as any other.
 
@@ -26,7 +30,7 @@ models"; P. Schmid (2010), "Dynamic mode decomposition".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +39,18 @@ from analysis.compute.machine import machine
 from analysis.results import Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import ssm
+from analysis.tokens.mixers.reading import Mixers
+from analysis.tokens.mixers.run_time import (
+    CAPTURED,
+    SAMPLES_HELP,
+    STEPS_HELP,
+    WEIGHTS,
+    averaged,
+    mean_steps,
+    over_samples,
+    run_time_notes,
+    scans_at_run_time,
+)
 from analysis.tokens.mixers.state_spaces import NEVER, Spaces, largest, slowest, start_of, state_spaces
 
 CONTINUOUS, DISCRETE = "A, continuous", "Ā = exp(Δ A), one step"
@@ -47,6 +63,8 @@ STILL = 1e-3  # of a mode that has not moved, as far as float32 weights tell
 @dataclass(frozen=True)
 class SsmPolesParams:
     plane: str = param(DISCRETE, "Which eigenvalues are drawn.", choices=(DISCRETE, CONTINUOUS))
+    steps: str = param(CAPTURED, STEPS_HELP, choices=(CAPTURED, WEIGHTS))
+    maximum_samples: int = param(16, SAMPLES_HELP, low=2, high=1000)
     draws: int = param(
         20, "Random orders of the tokens, where a recurrence is fitted.", low=5, high=500, late=True
     )
@@ -73,20 +91,42 @@ def ssm_poles(
         Keys of a state space that do not fit each other; rows that never change; fewer than two samples.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    found = state_spaces(tap, params.draws, rng, progress)
+    scans = scans_at_run_time(tap, params, rng)
+    if scans is None:
+        found = state_spaces(tap, params.draws, rng, progress)
+        told = _estimates(found)
+    else:
+        found, told = _at_run_time(scans, progress)
     progress(1.0, "done")
     parts = [_modes(s, params.plane) for s in found.spaces]
     columns = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
     place = columns.pop("place")
     some = np.unique(np.linspace(0, len(place) - 1, min(len(place), MOST)).round().astype(int))
-    told = _estimates(found)
     return Scatter(
-        title=f"Poles {found.what}", positions=np.column_stack([place.real, place.imag])[some],
+        title=f"Poles {found.what if scans is None else f'of {scans.what}, at the mean Δ of samples'}",
+        positions=np.column_stack([place.real, place.imag])[some],
         rows=np.arange(len(some)), of="modes", axes=("real part", "imaginary part"),
         columns={k: v[some] for k, v in columns.items()}, colour="half-life (steps)",
         guides=_guides(found, params.plane), estimates=told, reading=_reading(found, told),
         caveats=(*found.notes, *_caveats(found, len(place), len(some))),
     )  # fmt: skip
+
+
+def _at_run_time(scans: Mixers, progress) -> tuple[Spaces, tuple]:
+    """Spaces at the mean Δ of all samples, and numbers over samples."""
+    own, begun = mean_steps(scans, progress)
+    spaces = averaged(own)
+    notes = run_time_notes(scans, max(len(s.a) for s in spaces), "drawn")
+    said = "Each mode is drawn at its geometric mean over tokens, exp(mean Δ A): at a token it is where Δ puts it."
+    found = Spaces(spaces, (*notes, said), scans.units)
+
+    def each(number, of):
+        return np.array([np.concatenate([number(s) for s in one]).mean() for one in of])
+
+    told = [over_samples(name, each(number, own), each(number, begun), scans.units, unit, 0.0)
+            for name, number, unit in (("size of the slowest mode", largest, ""),
+                                       ("half-life of the slowest mode", slowest, "steps"))]  # fmt: skip
+    return found, (*told, found.estimate(DRIFT, _drift))
 
 
 def _modes(space: ssm.StateSpace, plane: str) -> dict[str, np.ndarray]:
@@ -129,7 +169,7 @@ def _estimates(found: Spaces) -> tuple:
         found.estimate("half-life of the slowest mode", slowest, unit="steps"),
     ]
     if not found.fitted:
-        told.append(found.estimate(DRIFT, _drift))
+        told.append(replace(found.estimate(DRIFT, _drift), rounding=STILL))
     return tuple(told)
 
 
@@ -138,7 +178,7 @@ def _reading(found: Spaces, told) -> str:
     unstable = sum(int((s.a.real >= 0).sum()) for s in found.spaces)
     said = (
         f"{count:,} modes, {unstable:,} of them not stable; the slowest of a channel halves in {told[1].value:.3g} "
-        f"steps (by chance or at the start: {told[1].null:.3g})"
+        f"steps ({told[1].null_method}: {told[1].null:.3g})"
     )  # fmt: skip
     if found.fitted:
         return f"{said}."
@@ -163,7 +203,8 @@ def _cost(shapes, params: SsmPolesParams) -> Cost:
     (n, k), m = shapes[0], machine()
     rows = min(n, 4096)
     held = 26.0 * rows * k + 9.0 * 17 * rows + 17.0 * k * k + 6e4
-    return Cost(0.05 + m.seconds(flops64=2.0 * rows * k * k + 9.0 * k**3, moved=8.0 * n * k), held)
+    passes = min(n, params.maximum_samples) if params.steps == CAPTURED else 0
+    return Cost(0.05 + m.seconds(flops64=2.0 * rows * k * k + 9.0 * k**3, moved=8.0 * n * k), held, passes)
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -194,9 +235,10 @@ METHODS = (
     Method(
         id="ssm_poles",
         family="tokens",
+        network="scans",
         title="Poles of state spaces",
         summary="Eigenvalues of state-space layers in the plane, beside where they start and how far they moved.",
-        version=4,
+        version=5,
         function=ssm_poles,
         params=SsmPolesParams,
         result=Scatter,
@@ -205,5 +247,6 @@ METHODS = (
         minimum_rows=4,
         invariance="the order of modes, conjugation of a pair; of a fit rotations and the scale of the units",
         papers=("On the Parameterization and Initialization of Diagonal State Space Models",),
+        libraries=("torch", "transformers"),
     ),
 )

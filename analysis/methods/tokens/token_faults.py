@@ -37,7 +37,7 @@ from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.dump import TokenDump, needed, simulate
 from analysis.tokens.fault import BIASED, FAULT, UNSEEN
-from analysis.tokens.faults import faults
+from analysis.tokens.faults import SEEN, faults
 from analysis.tokens.rule import rule, rules
 from analysis.tokens.rule_settings import SETTINGS_HELP, rule_with
 from analysis.tokens.rules.received_attention import uniform_attention
@@ -48,7 +48,6 @@ from analysis.tokens.tap_dump import RUN
 from analysis.tokens.view import CLASS, PATCH, TokenLayout
 
 BATCH, OPENING = 16, 3.0  # samples at once; seconds
-SEEN = ("hidden", "attention", "queries", "keys")  # what is recorded of the first batch under the rule
 HELP = {
     "fault": "What was looked for.",
     "found": "What is there: of position bias z of the worst line, else as the sentence says.",

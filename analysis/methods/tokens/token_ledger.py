@@ -38,7 +38,7 @@ from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.chance import chance_of
 from analysis.tokens.ledger import COSINE, MEASURES, NATS, RIGHT, SAME, spend
-from analysis.tokens.over_samples import RULES_HELP, asked_rules, count_of, handful_note
+from analysis.tokens.over_samples import RULES_HELP, asked_rules, count_of, handful_note, notes_of
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
 
 OPENING = 6.0
@@ -181,9 +181,7 @@ def _caveats(who, chosen, spent) -> list[str]:
     if missed:
         listed = ", ".join(missed[:8]) + (", …" if len(missed) > 8 else "")
         said.append(f"Whole tokens and a rule's own limits do not meet every share; spent were: {listed}.")
-    said += [one.trained for one in chosen if one.trained]
-    said += [f"{one.title}: {note}" for one in chosen for note in one.notes]
-    return said
+    return [*said, *notes_of(chosen)]
 
 
 def _cost(shapes, params: TokenLedgerParams) -> Cost:
@@ -216,7 +214,7 @@ METHODS = (
         network="blocks",
         title="Rules at equal cost",
         summary="Each rule may spend the same multiply-adds: what is left of the answer, beside tokens kept at random.",
-        version=3,
+        version=4,
         function=token_ledger,
         params=TokenLedgerParams,
         result=Curve,

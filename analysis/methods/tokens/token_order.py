@@ -42,6 +42,8 @@ from analysis.tokens.reordered import order_of, path_length, random_length, reor
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 EARLY, OPENING, ORDERS = 0.25, 4.0, 200
+UPWARDS = "row, from the bottom"  # so that the picture stands as the sample does
+ROUNDING = 1e-6  # of an answer in single precision
 INFLUENCE, ORDER = "influence on the answer", "place in the order"
 
 
@@ -108,7 +110,7 @@ def _places(who, at: int, taps):
         return _coordinates(who, at, taps, len(x))
     if who.grid is not None and len(x) <= who.grid[0] * who.grid[1]:
         row, column = np.divmod(who.cells(at), who.grid[1])
-        return np.stack([column, -row], axis=1).astype(float), ("column", "row, downwards"), ()
+        return np.stack([column + 1, who.grid[0] - row], axis=1).astype(float), ("column", UPWARDS), ()
     if x.shape[1] in (2, 3):
         return x, tuple(f"unit {u}" for u in taps[0].unit_names), ()
     centred = x - x.mean(axis=0)
@@ -165,6 +167,7 @@ def _scatter(tap, who, at, found, drawn, notes, params, rng) -> Scatter:
 def _estimates(tap, who, found, places, params, rng) -> tuple[Estimate, ...]:
     n, d = len(found), tap.shape[1]
     changed, same = (np.array([getattr(f, k).mean() for f in found]) for k in ("changed", "same"))
+    changed = np.where(changed < ROUNDING, 0.0, changed)
     early, share = np.array([_early(f.influence) for f in found]).T
     expected = random_length(places)
     ratio = path_length(places) / expected if expected > 0 else 1.0
@@ -175,7 +178,7 @@ def _estimates(tap, who, found, places, params, rng) -> tuple[Estimate, ...]:
         Estimate("change of the answer in another order", float(changed.mean()), **mean_interval(changed, 0.0),
                  null=0.0,
                  null_method="an answer that no order matters to",
-                 estimator=f"mean over samples and {params.shuffles} orders", **facts),
+                 estimator=f"mean over samples and {params.shuffles} orders; below 1e-6 is rounding", **facts),
         Estimate("same answer in another order", float(same.mean()), **share_interval(same), null=1.0,
                  null_method="an answer that no order matters to", estimator="share", **facts),
         Estimate("length of the path of this sample", ratio, interval="none: one sample", null=1.0,
@@ -237,7 +240,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="token_order", family="tokens", by_tokens=True, title="The order of tokens", version=2, function=token_order,
+        id="token_order", family="tokens", by_tokens=True, title="The order of tokens", version=3, function=token_order,
         summary="Tokens as a path through the sample, what their order changes, and which of them the answer hangs on.",
         params=TokenOrderParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN, more_inputs=True,
         most_inputs=2, invariance="the order of samples",

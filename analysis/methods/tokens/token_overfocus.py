@@ -151,6 +151,7 @@ def _reading(told, moved, usual) -> str:
     far = moved[-1].mean(axis=1)
     layer = int(far[:, 0].argmax())
     return (
+        "Gini: how unequally tokens are read, 0 all alike, near 1 where one gets all. "
         f"Received mass has a Gini of {clean[0]:.2f} clean and {worst[0]:.2f} at severity {len(told) - 1}, rows "
         f"a cosine of {clean[2]:.2f} and {worst[2]:.2f} at an entropy of {clean[3]:.2f} and {worst[3]:.2f} nats. It "
         f"drifts most in layer {layer + 1} of {len(far)}: {far[layer, 0]:.3f} bits (another "
@@ -219,7 +220,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="token_overfocus", family="tokens", network="attention",
-        title="Do a few tokens get all attention?", version=2,
+        title="Do a few tokens get all attention?", version=3,
         function=token_overfocus,
         summary="Concentration of received attention on clean and spoiled samples, and how far it drifts, by layer.",
         params=TokenOverfocusParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

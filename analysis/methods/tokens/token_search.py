@@ -46,6 +46,7 @@ RULES = (
     "feather",
     "pagerank",
     "dynamicvit",
+    "g_search",
     "even",
 )
 OPENING, DEEP, LONG, FIT = 4.0, 8, 6, "sigmoid"  # seconds; layers; log₂ of tokens, as an estimate takes them

@@ -39,6 +39,7 @@ from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.sets.clips import RUN
 from analysis.tokens.sets.view_reading import read_views
+from analysis.tokens.sets.views import sets_are_samples
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 READ, NEEDED = "what views read of each other", "what leaving a view out changes"
@@ -48,7 +49,9 @@ OPENING, DRAWN, LEVEL, DRAWS = 4.0, 40, 0.05, 400
 @dataclass(frozen=True)
 class ViewSetsParams:
     show: str = param(READ, "What is drawn.", choices=(READ, NEEDED))
-    layer: int | None = param(None, "Whose attention, from 1; automatic: the last.", low=1, high=1000)
+    layer: int | None = param(
+        None, "Whose attention, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
     object: str | None = param(
         None, "Samples with one value are the views of one object; automatic: 'object' or 'clip', if there.",
         column=True,
@@ -202,8 +205,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="view_sets", family="tokens", network="attention",
-        title="Views that read each other", version=3, function=view_sets,
+        id="view_sets", family="tokens", network="attention", asks=sets_are_samples,
+        title="Views that read each other", version=4, function=view_sets,
         summary="Attention between the views of a set, what leaving each out changes, and whether order matters.",
         params=ViewSetsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of sets; the order of the samples' views, up to the order of rows and columns",

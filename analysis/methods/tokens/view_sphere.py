@@ -41,6 +41,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.sets.cameras import cameras, circles, directions, from_above
 from analysis.tokens.sets.clips import RUN
 from analysis.tokens.sets.view_reading import read_views
+from analysis.tokens.sets.views import sets_are_samples
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING, DRAWS = 4.0, 400
@@ -58,7 +59,9 @@ class ViewSphereParams:
         None, "Degrees round the object; automatic: 'azimuth', if there.", column=True
     )
     elevation: str | None = param(None, "Degrees above it; automatic: 'elevation', if there.", column=True)
-    layer: int | None = param(None, "Whose attention, from 1; automatic: the last.", low=1, high=1000)
+    layer: int | None = param(
+        None, "Whose attention, from 1; automatic: the tap's, else the last.", low=1, high=1000
+    )
     object: str | None = param(
         None, "Samples with one value are the views of one object; automatic: 'object' or 'clip', if there.",
         label="column of objects", column=True,
@@ -225,8 +228,8 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="view_sphere", family="tokens", network="attention",
-        title="Views on the camera sphere", version=1, function=view_sphere,
+        id="view_sphere", family="tokens", network="attention", asks=sets_are_samples,
+        title="Views on the camera sphere", version=2, function=view_sphere,
         summary="Views with their pictures where their cameras stand, what each reads, and which the answer needs.",
         params=ViewSphereParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of sets; a rotation of all cameras of an object, up to where they are drawn",

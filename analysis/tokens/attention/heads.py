@@ -19,6 +19,7 @@ from analysis.compute.streaming import refuse_few
 from analysis.errors import NotFound, ParameterError
 from analysis.spec import Progress, no_progress
 from analysis.tokens.attention.paid_weights import BATCH, PaidWeights, inputs_of, longer, unchanged
+from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, subject
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
 
@@ -31,7 +32,7 @@ HELD = 2**20  # entries of attention held at once
 class HeadReader:
     """`queries`, `keys` (L lists of (n, H, T, e)), or `weights` (L lists of (n, H, T, T)) where they do not tell;
     `layout` of the n samples, `samples` (n,) their places in the store, `places` (n,) among those of the subject `who`,
-    `width` of the stream."""
+    `width` of the stream, `own` the layer of the tap, from 0."""
 
     layout: TokenLayout
     queries: list[np.ndarray]
@@ -44,6 +45,7 @@ class HeadReader:
     scale: float | None = None
     who: object = None
     places: np.ndarray | None = None
+    own: int | None = None
 
     @property
     def layers(self) -> int:
@@ -141,6 +143,7 @@ def heads_of(
     found = recorded_heads(who, places, direct, lambda f, doing="": progress(0.1 + 0.3 * f, doing))
     said = () if direct else ("The weights that the network pays are not softmax(q k'): they are recorded.",)
     found.notes = (*notes, *said)
+    found.own = layer_of_tap(tap, [block.name for block in who.opened.network.blocks])
     return found
 
 
@@ -213,14 +216,15 @@ def answering(layout: TokenLayout) -> np.ndarray:
 
 
 def asked_head(reader: HeadReader, layer: int | None, head: int) -> tuple[int, int]:
-    """(layer, head) from 0 of numbers from 1; without a layer the last. Raises ParameterError where there is none."""
-    layer = reader.layers if layer is None else layer
-    if layer > reader.layers or head > reader.heads:
+    """(layer, head) from 0 of numbers from 1; without a layer that of the tap, else the last. Raises ParameterError
+    where there is none."""
+    layer = named_layer(layer, reader.own, reader.layers)
+    if layer >= reader.layers or head > reader.heads:
         raise ParameterError(
-            f"layer {layer}, head {head} of {reader.what}",
+            f"layer {layer + 1}, head {head} of {reader.what}",
             f"layers 1 to {reader.layers} and heads 1 to {reader.heads}",
         )
-    return layer - 1, head - 1
+    return layer, head - 1
 
 
 def token_name(layout: TokenLayout, sample: int, token: int) -> str:

@@ -19,6 +19,7 @@ from analysis.tokens.attention.heads import HeadReader
 from analysis.tokens.attention.position_null import Measured
 
 ISOTROPIC = "isotropic share of QK"
+MEANING = "how far a head looks for tokens like the query (W_Q W_K' near the identity): 1 nothing else, 1/d² by chance"
 
 
 def share_of_weights(w: np.ndarray) -> float:

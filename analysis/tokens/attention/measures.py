@@ -26,6 +26,15 @@ ENTROPY, KEYS, DISTANCE, GINI, COSINE, RANK, NEIGHBOURS = (
     "mean cosine of rows", "numerical rank", "mass on neighbours",
 )  # fmt: skip
 UNITS = {ENTROPY: "nats", KEYS: "keys", DISTANCE: "tokens", GINI: "", COSINE: "", RANK: "", NEIGHBOURS: ""}
+MEANS = {  # in a sentence, for who sees the number
+    ENTROPY: "how evenly a query spreads over the keys: 0 where it reads one, log n where it reads n alike",
+    KEYS: "how many keys it takes to collect 90 % of what a query reads",
+    DISTANCE: "how far from the query lies what it reads, in patches or words (non-locality)",
+    GINI: "how unequally tokens are read: 0 all alike, near 1 where all read the same one (a sink)",
+    COSINE: "how alike two queries read: 1 where all read the same, whatever that is",
+    RANK: "how many patterns the rows are mixed of: 1 where all queries read the same",
+    NEIGHBOURS: "share of what a query reads in the 3 x 3 patches, or three words, around it",
+}
 AVERAGES = (
     DISTANCE,
     NEIGHBOURS,

@@ -17,6 +17,7 @@ from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.tokens.attention.heads import HeadReader
+from analysis.tokens.attention.isotropic import MEANING
 from analysis.tokens.attention.paid_weights import inputs_of
 
 OF_WEIGHTS = "isotropic share of the weights"
@@ -114,7 +115,7 @@ def _matrix(reader: HeadReader, value: np.ndarray, trace: np.ndarray, notes) -> 
     names = [f"layer {i + 1}, head {h + 1}" for i, h in (low, high)]
     return Matrix(
         title=f"{OF_WEIGHTS[0].upper()}{OF_WEIGHTS[1:]}, head by head, of {reader.what}",
-        reading=f"The share of W_Q W_K' that compares tokens with themselves runs from {value[low]:.2g} "
+        reading=f"{OF_WEIGHTS[0].upper()}{OF_WEIGHTS[1:]} is {MEANING}. It runs from {value[low]:.2g} "
         f"({names[0]}) to {value[high]:.2g} ({names[1]}); independent weights give 1/d² = {1 / d**2:.2g}. "
         f"{int(more.sum())} of {more.size} heads go beyond that, {away} of them with a negative trace: they look away "
         "from what is alike.",

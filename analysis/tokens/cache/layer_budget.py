@@ -15,6 +15,7 @@ import numpy as np
 
 THRESHOLD, UNIFORM, GREEDY, PYRAMID = "one threshold", "uniform", "greedy", "pyramid"
 WAYS = (THRESHOLD, UNIFORM, GREEDY, PYRAMID)
+ROUNDING = 1e-14  # of sums of shares
 NARROWEST = 0.25  # of the mean budget: what the last layer of a pyramid keeps
 
 
@@ -117,4 +118,5 @@ def gini(mass: np.ndarray) -> np.ndarray:
     t = mass.shape[1]
     rising = np.sort(mass, axis=1)
     total = rising.sum(axis=1)
-    return (2 * np.arange(1, t + 1) - t - 1) @ rising.T / (t * np.where(total > 0, total, 1))
+    found = (2 * np.arange(1, t + 1) - t - 1) @ rising.T / (t * np.where(total > 0, total, 1))
+    return np.where(found > ROUNDING, found, 0.0)

@@ -58,6 +58,11 @@ class Axes:
         return (self.factored, *self.others)
 
 
+def of_one_tap(taps, params) -> bool:
+    """Whether the network of a tap may be asked: two taps are what each has of its axis."""
+    return len(taps) == 1
+
+
 def axes_of(taps, params, rng, progress) -> Axes:
     """Of one tap the network's attention, or that of its rows along both axes; of two taps what each has of its axis.
 
@@ -100,10 +105,12 @@ def axes_of(taps, params, rng, progress) -> Axes:
     said = (
         "The rows of the tap are queries and keys at once, along each axis; no weights of a network are in it.",
     )
-    return _named(
-        of_rows(f"rows of {tap.name}", rows.x, grid), facts, None, params, taps, (*why, *rows.notes, *said),
-        (of_rows("", x, grid) for x, _ in rows.others.values()),
-    )  # fmt: skip
+    if rows.grid is None and params.places is None:
+        said = (*said, f"Nothing tells two axes of these {len(rows.x)} tokens: they were laid in {grid[0]} lines of "
+                f"{grid[1]}, which means nothing where they come one after another.")  # fmt: skip
+    more = (of_rows("", x, grid) for x, _ in rows.others.values())
+    one = of_rows(f"rows of {tap.name}", rows.x, grid)
+    return _named(one, facts, None, params, taps, (*why, *rows.notes, *said), more)
 
 
 def _quiet(_fraction, _doing="") -> None:
@@ -132,7 +139,9 @@ def _grid(tokens: int, grid, params) -> tuple[int, int]:
 def _named(found: Factored, facts: dict, picture, params, taps, notes, more) -> Axes:
     h, w = found.grid
     others = tuple(one for one in more if one.grid == found.grid)
-    notes = (*notes, f"Maps are of one sample, numbers over {1 + len(others)} samples.")
+    count = 1 + len(others)
+    notes = (*notes, "Maps and numbers are of one sample." if count == 1 else
+             f"Maps are of one sample, numbers over {count} samples.")  # fmt: skip
     nm = wavelengths(params.wavelengths, facts, taps[0].unit_names, w)
     inside, _ = grid_of(h, picture)
     inside = inside if inside[0] > 1 and inside[0] * inside[1] == h else None

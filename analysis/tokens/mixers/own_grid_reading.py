@@ -68,8 +68,9 @@ def _of_calls(own: Attended, calls, params) -> Read:
 def of_tap(tap, params, rng, progress) -> Read:
     """Raises NotFound, NotEnoughData, InputError, ShapeError."""
     rows = sample_rows(tap, params.sample, rng, progress)
-    grid, near = rows.grid or near_square(len(rows.x)), params.keys == AROUND
-    weights = own_grids.recorded(rows.plain)
+    near, weights = params.keys == AROUND, own_grids.recorded(rows.plain)
+    in_a_line = (1, len(rows.x)) if weights is None and not near else near_square(len(rows.x))
+    grid = rows.grid or in_a_line
     if weights is not None:
         _refuse(weights, params)
         said = (*rows.notes, "Rows are weights of attention: for each head they sum to 1.")

@@ -13,12 +13,12 @@ import numpy as np
 
 from analysis.compute.linear.ridge_probe import held_out_predictions
 from analysis.spec import Progress
+from analysis.tokens.grid_cells import nest
 from analysis.tokens.opened import Opened
 from analysis.tokens.outputs import logits_of_answer
 from analysis.tokens.pooling.nested_grids import cell_means, nested_cells, smallest_sufficient
 from analysis.tokens.pooling.token_sets import TokenSets
 from analysis.tokens.rule import rule
-from analysis.tokens.rules.pooling import nest
 from analysis.tokens.schedule import schedule
 
 BATCH = 16

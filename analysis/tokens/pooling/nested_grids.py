@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.tokens.rules.pooling import nest
+from analysis.tokens.grid_cells import nest
 
 
 def nested_cells(tokens: int, grid: tuple[int, int] | None) -> list[np.ndarray]:

@@ -1,13 +1,9 @@
-"""Class attention: the tokens that the class token reads most are kept, and EViT, which keeps the rest as one token.
+"""Class attention: the tokens that the class token reads most are kept, the others are dropped, all at once.
 
     a_i = mean over heads of softmax(q_class k_i / √d)
 
-Of t free tokens the k of largest a_i stay. EViT puts Σ a_i x_i over all others in one token that stays: a sum with the
-attention as weights, not a mean, so that it is shorter than the tokens it is made of. The paper keeps ⌈ρ t⌉ and that
-token beside them; here it is one of the k, the plan's number, so that rules of one cost are compared.
-
-Reference: Y. Liang, C. Ge, Z. Tong, Y. Song, J. Wang & P. Xie (2022), "Not all patches are what you need: expediting
-vision transformers via token reorganizations".
+Of t free tokens the k of largest a_i stay, behind one layer (the second of six): what EViT does without its fused token
+and its stages. A network without a class token ranks by what all tokens read on average, and says so.
 """
 
 from __future__ import annotations
@@ -16,21 +12,13 @@ import numpy as np
 
 from analysis.tokens.choosing import drop, lowest
 from analysis.tokens.rule import AFTER, Rule
-from analysis.tokens.state import Step, stay
+from analysis.tokens.state import Step
 from analysis.tokens.view import View
 
 
-def keep_most_read(view: View, remove: np.ndarray, settings, rng) -> Step:
+def decide(view: View, remove: np.ndarray, settings, rng) -> Step:
     read = view.class_attention()
     return drop(view.state, read, lowest(read, view.free, remove))
-
-
-def fuse_rest(view: View, remove: np.ndarray, settings, rng) -> Step:
-    read, free = view.class_attention(), view.free
-    gone = lowest(read, free, np.where(remove > 0, np.minimum(remove + 1, free.sum(axis=1)), 0))
-    most = np.where(gone, read, -np.inf).argmax(axis=1)  # the token that gives the fused one its name
-    into = np.where(gone, most[:, None], stay(view.state))
-    return Step(into, read, weight=np.where(gone, read, 1.0), summed=True)
 
 
 RULES = (
@@ -38,18 +26,9 @@ RULES = (
         id="class_attention",
         title="Class attention",
         equation="the largest mean over heads of softmax(q_class k_i / √d) are kept",
-        decide=keep_most_read,
+        decide=decide,
         place=AFTER,
         schedule="once",
         needs=frozenset({"mean attention"}),
-    ),
-    Rule(
-        id="evit",
-        title="EViT",
-        equation="the most read by the class token are kept; Σ a_i x_i of the others is one token",
-        decide=fuse_rest,
-        schedule="thirds",
-        needs=frozenset({"mean attention"}),
-        merges=True,
     ),
 )

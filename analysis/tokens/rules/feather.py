@@ -3,9 +3,9 @@
     a_i = mean over heads of softmax(q_last k_i / √d),    q and k before they are turned by their positions
 
 Behind a quarter of the layers the tokens of every third row and column stay, and those of largest a_i up to the number
-wanted; behind half of the layers a_i alone decides, with the square of the share. q_last as in `fastv`. A grid that has
-more tokens than are wanted keeps the best of them, and then not every 3 x 3 cell has a survivor. Without a grid, every
-ninth token in order.
+wanted; behind half of the layers a_i alone decides, with the square of the share. q_last as in `fastv`. A last cell of
+fewer than three rows or columns has a token of the grid as well. A grid that has more tokens than are wanted keeps the
+best of them, and then not every 3 x 3 cell has a survivor. Without a grid, every ninth token in order.
 
 The paper keeps 30 % and the grid beside them; here the grid is inside the number wanted, so that rules of one cost
 are compared.

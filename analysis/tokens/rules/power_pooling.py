@@ -5,7 +5,7 @@
 p = 1 is the mean, p → 0 the geometric mean, p → ∞ the largest value, from below by a factor of at least n^(-1/p) of n
 tokens; f rises with p. y has to be positive and tokens of transformers are not: `shift` takes from every unit of a
 sample its smallest value and gives it back afterwards; `clamp` takes y = max(x, ε), which drops what is below 0. In one
-p for all units (grouped forms train one for each group of units).
+p for all units (`grouped_pooling` has one for each group of units).
 
 Weights y^p / Σ y^p say which token carries a unit; the score is their mean over units. Only what stands at the place
 where the rule acts is pooled so; keys and attention of merged tokens are means.
@@ -22,9 +22,9 @@ import numpy as np
 
 from analysis.spec import param
 from analysis.tokens.choosing import merge_groups
-from analysis.tokens.rule import AFTER, Rule
-from analysis.tokens.rules.pooling import NOTE, blocks, cells
-from analysis.tokens.state import GONE, Step
+from analysis.tokens.grid_cells import NOTE, POOLS, alike, blocks, cells
+from analysis.tokens.rule import Rule
+from analysis.tokens.state import Step
 from analysis.tokens.view import View
 
 SHIFT, CLAMP = "shift", "clamp"
@@ -38,30 +38,30 @@ class PowerSettings:
     negative: str = param(SHIFT, "What makes values positive.", choices=(SHIFT, CLAMP))
 
 
-def power_mean(y: np.ndarray, power: float) -> np.ndarray:
-    """(..., d) of y (..., n, d) > 0."""
+def power_mean(y: np.ndarray, power) -> np.ndarray:
+    """(..., d) of y (..., n, d) > 0; `power` one number, or (d,) one for each unit."""
     top = y.max(axis=-2, keepdims=True)
     return top[..., 0, :] * np.mean((y / top) ** power, axis=-2) ** (1 / power)
 
 
 def decide(view: View, remove: np.ndarray, settings: PowerSettings, rng) -> Step:
+    return pooled(view, remove, settings, settings.power)
+
+
+def pooled(view: View, remove: np.ndarray, settings, power) -> Step:
+    """The step of cells of `settings.side`, made positive by `settings.negative`; `power` as in `power_mean`."""
     group = cells(view, blocks(settings.side), remove)
     x = np.asarray(view["hidden"], np.float64)
     values, score = x.copy(), np.full(group.shape, np.nan)
-    patterns, which = np.unique(group, axis=0, return_inverse=True)
-    for k, pattern in enumerate(patterns):
-        samples, inside = np.flatnonzero(which.ravel() == k), np.flatnonzero(pattern != GONE)
-        if not len(inside):
-            continue
+    for samples, inside, each in alike(group):
         here = x[np.ix_(samples, inside)]
         low = here.min(axis=1, keepdims=True) if settings.negative == SHIFT else 0.0
         floor = LEAST * np.maximum(np.abs(here).max(axis=(1, 2), keepdims=True), 1e-300)
-        y = np.maximum(here - low, floor)
-        for cell in np.unique(pattern[inside]):
-            of = pattern[inside] == cell
-            at = np.ix_(samples, inside[of])
-            values[at] = power_mean(y[:, of], settings.power)[:, None] + low
-            share = (y[:, of] / y[:, of].max(axis=1, keepdims=True)) ** settings.power
+        for places in each:
+            at = np.ix_(samples, places)
+            y = np.maximum(x[at] - low, floor)
+            values[at] = power_mean(y, power)[:, None] + low
+            share = (y / y.max(axis=1, keepdims=True)) ** power
             score[at] = (share / share.sum(axis=1, keepdims=True)).mean(axis=2)
     step = merge_groups(view.state, group, np.zeros(group.shape), score)
     return Step(step.into, step.score, values=values)
@@ -74,12 +74,9 @@ RULES = (
         equation="(mean y^p)^(1/p) of every unit over every cell of b x b tokens",
         decide=decide,
         papers=("Group Generalized Mean Pooling for Vision Transformer",),
-        place=AFTER,
-        schedule="second",
         needs=frozenset({"hidden"}),
-        own_count=True,
         settings=PowerSettings,
-        merges=True,
-        notes=(*NOTE, "One p for all units; trained forms have one for each group of units."),
+        notes=(NOTE, "One p for all units; of groups with a p of their own see grouped generalised mean."),
+        **POOLS,
     ),
 )

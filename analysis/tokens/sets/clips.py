@@ -65,6 +65,11 @@ class Clip:
         return f"frame {self.frames[f]:g}"
 
 
+def clip_column(tap: Activations, clip: str | None, frames: int | None) -> str | None:
+    """The column that says which samples are the frames of one clip; None where samples are clips themselves."""
+    return clip or next((c for c in CLIP_COLUMNS if c in tap.samples and frames is None), None)
+
+
 class Clips:
     """All clips of a tap; rows are read when a clip is.
 
@@ -80,7 +85,7 @@ class Clips:
     ) -> None:  # fmt: skip
         self.tap, self.frames, self.seen, self._said = tap, frames, Pass(), []
         layout = tap.layout
-        column = clip or next((c for c in CLIP_COLUMNS if c in tap.samples and frames is None), None)
+        column = clip_column(tap, clip, frames)
         self.order = frame or next((c for c in FRAME_COLUMNS if c in tap.samples), None)
         self.whole = self.runs = False  # a sample is a clip; samples in a row are
         if column is not None:

@@ -18,12 +18,17 @@ from analysis.tokens.attention.heads import HeadReader
 from analysis.tokens.outputs import log_probabilities
 from analysis.tokens.rule import Rule
 from analysis.tokens.schedule import Schedule
-from analysis.tokens.sets.clips import Clips
+from analysis.tokens.sets.clips import Clips, clip_column
 from analysis.tokens.state import GONE, Step, stay
 
 MOST_VIEWS = 200
 APART = "Views are samples of their own, which the network reads one by one: no head of it sees two of them."
 AFTERWARDS = "A view is taken away behind the first attention, which still read it."
+
+
+def sets_are_samples(taps, params) -> bool:
+    """Whether a set is one sample, which a network can read; samples of their own it reads one by one."""
+    return clip_column(taps[0], params.object, params.views) is None
 
 
 def regrouped(

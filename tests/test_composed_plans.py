@@ -1,0 +1,97 @@
+"""What is decided before a composed page is drawn, and kept: the same bytes as when it is decided anew."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from test_baskets import planted
+from test_figures_planted import curve, matrix, ordinary, scatter
+
+from dashboard.baskets import kept_plans, page
+from dashboard.figures.composed import Arrangement, Part
+from dashboard.figures.composed_panel import panel_drawn, wish_of
+from dashboard.figures.paper import paper_style
+from dashboard.figures.sheet import sheet
+
+CELLS = {"linkage": None, "null_band": None, "significant": None}
+
+
+def four():
+    """Two maps with one legend, two matrices that get one scale."""
+    return planted(
+        scatter(200), scatter(200, seed=1), matrix(6, 6, limits=(-0.5, 0.5), **CELLS),
+        matrix(6, 6, seed=3, limits=(-1.0, 1.0), **CELLS),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def forgotten(monkeypatch):
+    """Nothing is kept; how often something was decided."""
+    from dashboard.browse.kept import Kept
+
+    made, real = [], kept_plans.plan_of
+    monkeypatch.setattr(kept_plans, "_plans", Kept(64))
+    monkeypatch.setattr(kept_plans, "plan_of", lambda *a, **k: made.append(1) or real(*a, **k))
+    return made
+
+
+def test_a_kept_plan_gives_the_same_bytes_and_is_decided_once(forgotten):
+    basket, panels = four()
+    first = {format: page.pictures(basket, panels, (format,))[0][format] for format in ("pdf", "svg", "png")}
+    assert len(forgotten) == 1
+    kept_plans._plans._values.clear()
+    for format, data in first.items():
+        assert page.pictures(basket, panels, (format,))[0][format] == data
+        kept_plans._plans._values.clear()
+    assert len(forgotten) == 4
+
+
+def test_a_changed_panel_is_decided_anew(forgotten):
+    basket, panels = four()
+    page.pictures(basket, panels, ("svg",))
+    wider = dataclasses.replace(panels[2], result=matrix(9, 6, limits=(-0.5, 0.5), **CELLS))
+    changed = [*panels[:2], wider, panels[3]]
+    kept = page.pictures(basket, changed, ("svg",))[0]["svg"]
+    assert len(forgotten) == 2
+    kept_plans._plans._values.clear()
+    assert page.pictures(basket, changed, ("svg",))[0]["svg"] == kept
+
+
+def test_everything_that_a_plan_depends_on_is_in_its_key():
+    def key(result=None, letter="a", span=1, width="double", grey=False, options=None, **arranged):
+        part = Part(result or scatter(60), letter, "", span, {} if options is None else options)
+        return kept_plans._key([part], sheet(width), Arrangement(**arranged), grey)
+
+    moved = scatter(60)
+    moved = dataclasses.replace(moved, positions=np.nextafter(moved.positions, 1e9))
+    mask = np.zeros(60, bool)
+    keys = [
+        key(), key(moved), key(curve()), key(letter="b"), key(span=2), key(width="single"), key(grey=True),
+        key(options={"point_size": 3}), key(options={"selected": mask}), key(options={"selected": ~mask}),
+        key(columns=3), key(widths=(1.0, 2.0)), key(share=False), key(scatter(60, title="Another")),
+    ]  # fmt: skip
+    assert len(set(keys)) == len(keys)
+    assert key() == keys[0]
+    assert key(options={"pictures": lambda row: None}) is None, "what a function gives is not known"
+
+
+@pytest.mark.parametrize("name", sorted(ordinary()))
+def test_what_a_panel_wants_without_its_legend_is_known_without_drawing_it(name):
+    part, given = Part(ordinary()[name]), sheet("double").panel(3.4)
+    with paper_style(given):
+        alone = panel_drawn(part, given, False)
+        if len(alone.legends) != 1:
+            return
+        again = wish_of(panel_drawn(part, given, False, {"legend"}), set())
+        found = wish_of(alone, {"legend"})
+    if found is not None:
+        assert (found.height, found.still) == pytest.approx((again.height, again.still), abs=1e-12)
+        assert found.height < alone.figure.get_figheight()
+
+
+def test_saving_draws_the_page_once():
+    basket, panels = four()
+    with paper_style(page.sheet_of(basket)):
+        assert page.composed(basket, panels).figure.get_layout_engine() is None
