@@ -19,6 +19,11 @@ SAYS = {
     "feather": "keeps a coarse grid, so that no part of the image is lost, and what the last token looks at most when "
     "place is left out of attention.",
     "power_pooling": "one token for each cell: between the mean of the cell and its maximum, by the power p.",
+    "grouped_pooling": "one token for each cell: between the mean and the maximum, by a power for each group of units.",
+    "max_pooling": "one token for each cell: in every unit the largest value in it.",
+    "attentive_pooling": "one token for each cell, in which every unit weighs the tokens by itself.",
+    "g_search": "keeps what the words (or all tokens that can read it) look at most, fewer behind every layer along a "
+    "sigmoid over depth.",
     "mctf": "multi-criteria token fusion: merges pairs that are alike, carry little and have not grown large yet.",
     "nested_pooling": "means over the cells of grids that lie in each other (Matryoshka), the finest that is allowed.",
     "pagerank": "drops what few other tokens lead to when attention is walked along (the second half of AIM).",
