@@ -60,17 +60,21 @@ def walk(page, within: str = "") -> Walk:
 
 
 def _through(page, key: str) -> tuple[list[dict], list[str]]:
-    """Where each press leads, until the page is left; and what is not left again."""
-    stops, same = [], 0
-    for turn in range(MOST):
+    """Where each press leads, until the page is left and begins anew; and what is not left again."""
+    stops, same, out = [], 0, 0
+    for _ in range(MOST):
         page.keyboard.press(key)
         here = page.evaluate("walk.here()")
-        if here is None and (stops or turn):  # the first press may lead out of the browser's own bar
-            return stops, []
-        if here is None:
+        if here is None:  # out of the page, or on its way into a box that floats above it
+            out += 1
+            if out > 2:
+                return stops, []
             continue
+        if out and here["at"] in {stop["at"] for stop in stops}:
+            return stops, []
+        out = 0
         same = (
-            same + 1 if stops and here["at"] == stops[-1]["at"] and here["tells"] == stops[-1]["tells"] else 0
+            same + 1 if stops and (here["at"], here["tells"]) == (stops[-1]["at"], stops[-1]["tells"]) else 0
         )
         if same > WIDE:
             return stops, [here["tells"]]
