@@ -22,11 +22,11 @@ from analysis.methods.retrieval.refined_ranking import (
     refined_ranking,
     sizes_of,
 )
-from analysis.methods.subspaces.gradient_overlap import basis, gradient_overlap, overlap, verdict
 from analysis.methods.tokens.attention_spectrum import AttentionSpectrumParams, attention_spectrum
 from analysis.methods.tokens.cache_spectra import at_numbers, left, spectra, squares
 from analysis.methods.tokens.channel_ranges import ChannelRangesParams, channel_ranges, row_errors
 from analysis.methods.tokens.expert_samples import alike, expert_samples, leading, ranked
+from analysis.methods.tokens.gradient_overlap import basis, gradient_overlap, overlap, verdict
 from analysis.methods.tokens.graph_spectrum import GraphSpectrumParams, graph_spectrum
 from analysis.methods.tokens.head_offsets import beyond, offsets
 from analysis.methods.tokens.head_weights import head_weights_of, norms
@@ -513,7 +513,7 @@ def test_gates_are_read_from_the_checkpoint_and_drawn_against_distance(tmp_path,
 
     from safetensors.numpy import save_file
 
-    from analysis.methods.tokens import head_offsets as module
+    from analysis.tokens.attention import locality_gates as module
 
     lam = {f"blocks.{i}.attn.gating_param": rng.standard_normal(2).astype(np.float32) for i in (0, 2, 10)}
     save_file(lam, tmp_path / "model.safetensors")

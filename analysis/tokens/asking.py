@@ -20,7 +20,7 @@ from analysis.tokens.rule import rule, rules
 from analysis.tokens.rule_settings import with_settings
 from analysis.tokens.schedule import schedule
 from analysis.tokens.subject import RowSubject
-from analysis.tokens.tap_dump import NOTE, RUN
+from analysis.tokens.tap_dump import RUN
 
 TOLD, REPEATS = 6, 3  # answers; runs that are timed
 
@@ -56,7 +56,7 @@ class TokenDesk:
             self.opened = opened(tap, tap.layout.n_samples, attention=False)
         except (InputError, NotFound) as error:
             self.rows = RowSubject(tap, tap.layout.n_samples, np.random.default_rng(0), no_progress)
-            self.note = f"The network is not run ({error.found}). {NOTE}"
+            self.note = f"The network is not run ({error.found}). {self.rows.note}"
 
     @property
     def shape(self) -> NetworkShape:
@@ -117,7 +117,9 @@ class TokenDesk:
             place = np.array([self.rows.n - 1])
         if not len(place):
             raise NotFound(
-                f"sample {sample}", f"one of {self.rows.n:,} samples with two finite tokens or more"
+                f"sample {sample}, which has no two finite tokens",
+                f"one of the {self.rows.n:,} samples that have",
+                "Choose another sample",
             )
         return self.rows.dump.rows(slice(int(place[0]), int(place[0]) + 1))
 

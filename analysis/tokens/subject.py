@@ -8,7 +8,7 @@ their size.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from analysis.tokens.arithmetic import NetworkShape
 from analysis.tokens.dump import LEDGER, TokenDump, simulate
 from analysis.tokens.opened import Opened, opened
 from analysis.tokens.outputs import logits_of_answer
+from analysis.tokens.recorded_dump import NOTE as RECORDED
+from analysis.tokens.recorded_dump import parts_of, recorded_dump
 from analysis.tokens.rule import Rule
 from analysis.tokens.state import Step, TokenState, carried
-from analysis.tokens.tap_dump import LAYERS, NOTE, RUN, dump_of_rows, sampled
+from analysis.tokens.tap_dump import NOTE, RUN, dump_of_rows, sampled
 from analysis.tokens.view import TokenLayout
 
 AUTOMATIC = "the network where it can be run"
@@ -87,20 +89,30 @@ class NetworkSubject:
 
 
 class RowSubject:
-    """The rows of a tap, a few layers alike, and their mean as a class token."""
+    """The rows of a tap, a few layers alike, and their mean as a class token; or what was recorded of several layers
+    (`analysis.tokens.recorded_dump`). `note` : what stands for the network."""
 
-    is_network, classifies, layers, labels = False, False, LAYERS, None
+    is_network, classifies, labels = False, False, None
     what, classes = "the recorded rows themselves", ()
 
     def __init__(
         self, tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress, weights: bool = True
     ) -> None:  # fmt: skip
-        self.dump, self.samples, self.seen = dump_of_rows(tap, maximum, rng, progress, weights)
-        said = [*sampled(tap, maximum), NOTE, "The answer is the mean of the tokens that are left."]
+        parts = parts_of(tap)
+        if parts:
+            self.dump, self.samples, self.seen = recorded_dump(parts, maximum, rng, progress)
+            self.note = RECORDED.format(blocks=self.dump.layers, what=", ".join(parts))
+            if lost := min(maximum, tap.layout.n_samples) - self.n:
+                self.note += f" Samples with NaN or infinity are left out: {lost}."
+        else:
+            self.dump, self.samples, self.seen = dump_of_rows(tap, maximum, rng, progress, weights)
+            self.note = NOTE
+        self.layers, self.recorded = self.dump.layers, bool(parts)
+        said = [*sampled(tap, maximum), self.note, "The answer is the mean of the tokens that are left."]
         if tap.layout.is_pooled:
             said.append(f"{tap.name} holds one row of each sample: {RUN} neighbours are read as one sample.")
         self.notes: tuple[str, ...] = (*self.seen.notes, *said)
-        self._width = tap.shape[1]
+        self._width = self.dump.recorded["hidden"][-1].shape[2]
 
     @property
     def n(self) -> int:
@@ -109,7 +121,7 @@ class RowSubject:
     def shape(self) -> NetworkShape:
         """That of a block four times as wide inside, as is usual."""
         d = self._width
-        return NetworkShape(LAYERS, d, d, d, 4 * d)
+        return NetworkShape(self.layers, d, d, d, 4 * d)
 
     def dumps(self, size: int, names=LEDGER) -> Iterator[tuple[slice, TokenDump]]:
         return self.batches(size)
@@ -126,8 +138,9 @@ class RowSubject:
         self, given: TokenDump, rule: Rule | None = None, plan=None, settings=None, rng=None
     ) -> Answered:
         """The mean of what the free tokens that are left have become, weighed by their size; nothing is timed."""
-        x, free = given.recorded["hidden"][0], given.layout.free
-        states, steps, notes = [TokenState.start(given.layout.present)] * (LAYERS + 1), [None] * LAYERS, ()
+        x, free = given.recorded["hidden"][-1], given.layout.free
+        states, notes = [TokenState.start(given.layout.present)] * (self.layers + 1), ()
+        steps: list[Step | None] = [None] * self.layers
         if rule is not None:
             found = simulate(given, rule, plan, settings, rng)
             states, steps, notes = found.states, found.steps, found.notes
@@ -135,7 +148,10 @@ class RowSubject:
             notes = (*notes, MERGING)
         left = states[-1]
         size = np.where(np.take_along_axis(free, np.maximum(left.at, 0), axis=1), left.size, 0.0)[:, :, None]
-        mean = (carried(x, states, steps) * size).sum(axis=1) / np.maximum(size.sum(axis=1), 1)
+        went = [
+            replace(s, values=None) if s and self.recorded else s for s in steps
+        ]  # of another layer than x
+        mean = (carried(x, states, went) * size).sum(axis=1) / np.maximum(size.sum(axis=1), 1)
         return Answered(mean, states, given.layout, float("nan"), notes, steps)
 
 

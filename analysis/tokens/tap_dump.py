@@ -46,7 +46,8 @@ def dump_of_rows(
             kept.append(int(i))
             found.append(x[good])
             cells.append(np.flatnonzero(good) - (0 if layout.is_pooled else layout.leading))
-    refuse_few(tap.name, len(found), FEWEST, "sample(s) of two tokens or more")
+    runs = f"run(s) of {RUN} neighbours, as it has one row of each sample" if layout.is_pooled else ""
+    refuse_few(tap.name, len(found), FEWEST, runs or "sample(s) of two tokens or more")
     grid = None if layout.is_pooled else layout.grid
     progress(0.5, "reading")
     return _dump(found, cells, grid, attention), np.array(kept), seen

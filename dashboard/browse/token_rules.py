@@ -18,9 +18,11 @@ from analysis.tokens.rule import Rule, rule, rules
 from analysis.tokens.rule_settings import with_settings
 from analysis.tokens.schedule import schedule
 from dashboard.figures.text import number
+from dashboard.words import count
 
 NONE = "none"
 LEAST_NATS = 0.001  # that are told as a number
+FEW = 3  # rules that are named
 MILLION, WHOLE, FULL = 1e6, "without removal", "full"
 MEANINGS = {
     "tokens": "That the attention of the layer reads; full: without removal.",
@@ -35,9 +37,7 @@ ABOUT_RUNS = (
     "Films are run on what the network had without any removal; the answer is the network's own with the tokens gone. "
     "Up to the first removal both decide alike."
 )
-ABOUT_ROWS = (
-    "Films are run on the recorded rows, alike in every layer; multiply-adds are of blocks as wide as rows."
-)
+ABOUT_ROWS = "Films are run on what was recorded; multiply-adds are of blocks as wide as its rows."
 Settings = tuple[tuple[str, object], ...]  # name and value of what is not a rule's default
 
 
@@ -77,10 +77,13 @@ def pictured(path: str) -> bool:
 
 def left_out(path: str) -> str:
     """That rules are not offered, in a sentence; "" where all are."""
-    missing = len(rules()) - len(titles(path))
+    missing = [one.title for id, one in rules().items() if id not in titles(path)]
     if not missing:
         return ""
-    return f"{missing} rules look at attention, keys or queries, which this network does not have."
+    why = "were not recorded" if opened(path).note else "this network does not have"
+    named = f" ({', '.join(missing)})" if len(missing) <= FEW else ""
+    many = count(len(missing), "rule")
+    return f"Left out: {many}{named} that would look at attention, keys, queries or values, which {why}."
 
 
 @functools.lru_cache(maxsize=256)

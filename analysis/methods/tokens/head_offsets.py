@@ -31,15 +31,15 @@ from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.sample_groups import mean_interval
-from analysis.errors import LoupeError, NotFound
+from analysis.errors import NotFound
 from analysis.results import Estimate, Scatter
-from analysis.sources.weights import weights_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import HeadReader, heads_of, planted
+from analysis.tokens.attention.locality_gates import gates_of
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
-OPENING, LEVEL, LISTED, GATE = 4.0, 0.05, 24, "gating_param"
+OPENING, LEVEL, LISTED = 4.0, 0.05, 24
 OFFSETS, GATES = "which way heads look", "distance against the gate"
 DOWN, ACROSS, FAR, LAYER, HEAD, SURE = "down", "across", "distance", "layer", "head", "beyond even reading"
 
@@ -122,25 +122,6 @@ def places_of(reader: HeadReader, b: int) -> tuple[np.ndarray, np.ndarray]:
     return at, np.stack(np.divmod(cell[at], reader.layout.grid[1]), axis=1).astype(float)
 
 
-def gates_of(tap, reader: HeadReader) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """((L, H) σ(λ) or None, what is to be said)."""
-    try:
-        network = weights_of(tap)
-        names = sorted((k for k in network.shapes if k.split(".")[-1] == GATE), key=_numbered)
-        gates = [np.asarray(network.tensor(k), np.float64).reshape(-1) for k in names]
-    except LoupeError:
-        return None, ()
-    if not gates or any(len(g) != reader.heads for g in gates) or len(gates) > reader.layers:
-        return None, ()
-    out = np.full((reader.layers, reader.heads), np.nan)  # the last layers of such networks have none
-    out[: len(gates)] = 1 / (1 + np.exp(-np.array(gates)))
-    return out, (f"Gates are σ of {len(gates)} tensors called {GATE}.",)
-
-
-def _numbered(name: str) -> tuple:
-    return tuple(int(p) if p.isdigit() else -1 for p in name.split("."))
-
-
 def _scatter(reader, found: np.ndarray, gates, said, params) -> Scatter:
     layers, heads, n = found.shape[:3]
     value, even = found[:, :, :, 0].mean(axis=2).reshape(-1, 3), found[0, 0, :, 1].mean(axis=0)
@@ -163,12 +144,20 @@ def _scatter(reader, found: np.ndarray, gates, said, params) -> Scatter:
         )
     wanted = params.show == GATES and gates is None
     return Scatter(
-        title=f"{'Distance and gate' if by_gate else 'Which way'} of the heads of {reader.what}",
+        title=f"Which way heads look, {reader.what}" if not by_gate else f"Distance and gate of heads, {reader.what}",
         positions=place[shown], rows=shown, of="heads", axes=axes, columns={k: v[shown] for k, v in columns.items()},
-        colour=LAYER, estimates=_estimates(found, names, value, even), reading=_reading(names, value, sure, even),
+        colour=LAYER, guides={} if by_gate else {"all alike": _cross(place, even, reader.layout.grid is None)},
+        estimates=_estimates(found, names, value, even), reading=_reading(names, value, sure, even),
         caveats=(*reader.notes, *said, f"Means over {n} samples; tokens without a place are left out.",
                  *(["The checkpoint has no gates: heads are drawn by their offsets."] if wanted else [])),
     )  # fmt: skip
+
+
+def _cross(place: np.ndarray, even: np.ndarray, along_text: bool) -> np.ndarray:
+    """(5, 2) lines through what even reading gives, as wide as the heads are spread."""
+    x, y = even[[1, 2]] if along_text else even[[1, 0]] * [1.0, -1.0]
+    across, up = np.abs(place - [x, y]).max(axis=0)
+    return np.array([[x - across, y], [x + across, y], [x, y], [x, y - up], [x, y + up]])
 
 
 def beyond(found: np.ndarray) -> np.ndarray:

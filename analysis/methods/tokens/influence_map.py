@@ -91,7 +91,7 @@ def influence_map(
     return TokenMap(
         title=f"What reaches a place of {where}", samples=np.arange(len(shown)), grid=grid,
         values=(shown / shown.max(axis=1, keepdims=True)) ** params.scale,
-        value_name=f"influence over the largest, to the power {params.scale:g}",
+        value_name=f"(share / largest)^{params.scale:g}",
         names=(*(f"{name}, mean" for name in PLACES), f"sample {found.samples[0]}, in the middle"),
         pictures=None if found.pictures is None else found.pictures[[0] * len(PLACES) + [1]],
         estimates=told, reading=_reading(told, grid), caveats=(*notes, *_caveats(found, good, params)),

@@ -238,7 +238,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="gradient_overlap", family="subspaces", title="New gradients against old inputs", version=1,
+        id="gradient_overlap", family="tokens", title="New gradients against old inputs", version=1,
         function=gradient_overlap,
         summary="Whether learning a new task would disturb an old one: gradients against the span of its inputs.",
         params=GradientOverlapParams, result=Table, check=_check, cost=_cost, inputs=3, more_inputs=True,
