@@ -48,9 +48,10 @@ def walk(page, within: str = "") -> Walk:
     ]
     unreached = [controls[i]["tells"] for i in missed if page.evaluate("i => walk.still(i)", i)]
     one_way = {s["at"] for s in stops} ^ {s["at"] for s in back}
+    one_way = {i for i in one_way if i >= 0 and page.evaluate("i => walk.still(i)", i)}
     one_way = {
-        i for i in one_way if i >= 0 and page.evaluate("i => walk.still(i)", i)
-    }  # a box that opened may close
+        i for i in one_way if not controls[i]["floats"]
+    }  # a box that opened begins where it was opened
     trapped = [*trapped, *trapped_back, *(f"one way only: {controls[i]['tells']}" for i in one_way)]
     return Walk(
         len(controls), unreached, _each(s["tells"] for s in stops if not s["named"]),

@@ -131,7 +131,7 @@ def picture(page) -> dict:
     """What the page shows: headings, numbers, choices, the numbers of its charts, its sentences, what the map holds."""
     main = DRAWN.get(urlsplit(page.url).path)
     if main and "then" not in page.url:
-        page.locator(main).first.wait_for()
+        page.locator(main).first.wait_for(timeout=4 * SLOW)  # on Tokens a job runs the network first
     seen, before = page.evaluate(PICTURE), None
     for _ in range(60):  # charts come one by one
         if seen == before:
