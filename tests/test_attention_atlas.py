@@ -221,7 +221,7 @@ def test_what_is_not_there_is_refused():
 
     x = RNG(0).standard_normal((64, 5))
     for wrong, error in (
-        ({"sample": 9}, NotFound),
+        ({"sample": 64}, NotFound),
         ({"layer": 2}, ParameterError),
         ({"query": 17}, ParameterError),
     ):

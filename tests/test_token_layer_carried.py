@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +12,9 @@ from app_pages import is_whole, open_page, url
 
 from analysis import registry
 from analysis.activations import ArrayActivations
-from analysis.errors import InputError, ParameterError
+from analysis.errors import InputError, NotFound, ParameterError
 from analysis.jobs import queue
-from analysis.methods.tokens.attention_pattern import attention_pattern
+from analysis.methods.tokens.attention_pattern import AttentionPatternParams, attention_pattern
 from analysis.methods.tokens.mixing_matrix import mixing_matrix
 from analysis.methods.tokens.retrieval_layers import RetrievalLayersParams, retrieval_layers
 from analysis.spec import params_of
@@ -151,3 +152,14 @@ def test_pictures_are_told_to_have_no_words():
         retrieval_layers(
             Workspace(SAMPLE).activations("digits-vit:vit.layers.2"), RetrievalLayersParams(maximum_samples=2)
         )
+
+
+def test_of_a_tap_of_one_row_a_sample_the_sample_is_read_with_its_neighbours():
+    rows = np.random.default_rng(0).standard_normal((70, 5))
+    few = AttentionPatternParams(sample=37, query=6)
+    found, other = (attention_pattern(rows, replace(few, sample=s)) for s in (37, 32))
+    assert "sample 37" in found.title
+    np.testing.assert_array_equal(found.values, other.values)
+    assert not np.array_equal(found.values, attention_pattern(rows, replace(few, sample=20)).values)
+    with pytest.raises(NotFound, match="one of 0 to 63"):
+        attention_pattern(rows, replace(few, sample=64))

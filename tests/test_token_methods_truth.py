@@ -118,7 +118,7 @@ def test_ways_to_read_through_layers_are_held_against_other_samples():
     assert same.null_method == "rollouts of 7 other samples"
     assert same.null > 0.1  # the readout's own token is largest in every sample
     assert not any("by places alone" in e.name for e in found.estimates)
-    assert rollout.METHODS[0].version == 2
+    assert rollout.METHODS[0].version >= 2
 
 
 def test_a_causal_mask_does_not_tell_queries_apart():

@@ -127,7 +127,7 @@ def attention_bias(
                                                                   constant_values=np.nan),
         value_name="bias of a logit, less its mean", grid=found.grid, leading=found.leading, names=NAMES[: len(maps)],
         ends=(-most, most),
-        estimates=told, reading=_reading(told), caveats=(*found.notes, *_caveats(found, used, names)),
+        estimates=told, reading=_reading(told, found.of_rows), caveats=(*found.notes, *_caveats(found, used, names)),
     )  # fmt: skip
 
 
@@ -182,7 +182,12 @@ def _estimates(tap, b, found: Biases, marks, rng) -> tuple[Estimate, ...]:
     return tuple(out)
 
 
-def _reading(told) -> str:
+def _reading(told, of_rows: bool) -> str:
+    if of_rows:
+        return (
+            "No network was run: attention is made here of the rows of the tap, as the softmax of query times key, so "
+            "that nothing is known of a bias. Choose a tap of a network that can be run, or one that recorded the bias."
+        )
     size, relative, fixed, sample, *landmarks = told
     if not relative.value + fixed.value + sample.value > 0:
         return "Attention has no bias: it is the softmax of query times key and nothing else."

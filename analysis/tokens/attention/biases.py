@@ -24,7 +24,8 @@ ROUNDING, RECORDED = (
 @dataclass(frozen=True)
 class Biases:
     """`bias` (n, T, T) less its mean over the keys of a query, `offset` (T, T) int, equal for pairs of places that lie
-    alike, `samples` (n,) in the store or None for runs of rows, `drawn` which of them is asked for."""
+    alike, `samples` (n,) in the store or None for runs of rows, `drawn` which of them is asked for, `of_rows`: of
+    attention that is made of the rows of a tap and can have none."""
 
     bias: np.ndarray
     offset: np.ndarray
@@ -35,6 +36,7 @@ class Biases:
     what: str
     rounding: float
     notes: tuple[str, ...]
+    of_rows: bool = False
 
     @property
     def tokens(self) -> int:
@@ -116,7 +118,7 @@ def weights_biases(tap: Activations, params, rng, progress) -> Biases:
         (f"{lost:.0%} of the pairs are not read, or too little to tell their bias.",) if lost > 0.005 else ()
     )
     return Biases(centred(b[some], known[some]), offsets_of(len(shown), grid), samples, at, grid, 0, what, ROUNDING,
-                  (*reader.notes, *said))  # fmt: skip
+                  (*reader.notes, *said), of_rows=not reader.who.is_network)  # fmt: skip
 
 
 def _paid(reader, layer: int, head: int) -> np.ndarray:

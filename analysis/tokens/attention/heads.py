@@ -21,6 +21,7 @@ from analysis.spec import Progress, no_progress
 from analysis.tokens.attention.paid_weights import BATCH, PaidWeights, inputs_of, longer, unchanged
 from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, subject
+from analysis.tokens.tap_dump import RUN
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
 
 FEWEST = 2  # samples
@@ -120,7 +121,8 @@ def heads_of(
     also: int | None = None,
 ) -> HeadReader:  # fmt: skip
     """The heads of the network of a tap on at most `maximum` samples, and on the sample `also` of the store; of rows
-    that belong to no network one head in one layer, whose queries and keys they are.
+    that belong to no network one head in one layer, whose queries and keys they are. Of a tap of one row a sample its
+    neighbours are read with it.
 
     Raises NotEnoughData: fewer than two samples of two tokens or more. NotFound: no sample `also`.
     """
@@ -128,7 +130,8 @@ def heads_of(
     who, notes = subject(tap, most, rng, source, lambda f, doing="": progress(0.1 * f, doing),
                          weights=False)  # fmt: skip
     refuse_few(tap.name, who.n, FEWEST, "sample(s)")
-    places = _places(who.samples, maximum, rng, also, tap.name)
+    run = RUN if tap.layout.is_pooled and not who.is_network else 1  # rows that are read as one sample
+    places = _places(who.samples, maximum, rng, also, tap.name, run)
     notes = tuple(said for said in notes if not said.startswith("The answer is"))  # nobody answers here
     if len(places) < who.n:
         notes = (
@@ -137,8 +140,10 @@ def heads_of(
         )
     if not who.is_network:
         q, k = ([who.dump.recorded[name][0][places]] for name in ("queries", "keys"))  # all layers are alike
-        return HeadReader(who.dump.layout.rows(places), q, k, who.samples[places], tap.shape[1], who.what, notes,
-                          who=who, places=places)  # fmt: skip
+        first = who.samples[places] * run
+        samples = first if also is None else np.where(first // run == also // run, also, first)
+        return HeadReader(who.dump.layout.rows(places), q, k, samples, tap.shape[1], who.what, notes, who=who,
+                          places=places)  # fmt: skip
     direct = _tells(who)
     found = recorded_heads(who, places, direct, lambda f, doing="": progress(0.1 + 0.3 * f, doing))
     said = () if direct else ("The weights that the network pays are not softmax(q k'): they are recorded.",)
@@ -169,13 +174,14 @@ def recorded_heads(
     )  # fmt: skip
 
 
-def _places(samples: np.ndarray, maximum: int, rng, also: int | None, name: str) -> np.ndarray:
-    """Which of the samples are read."""
+def _places(samples: np.ndarray, maximum: int, rng, also: int | None, name: str, run: int) -> np.ndarray:
+    """Which of the samples are read, or of the runs of so many."""
     if also is None:
         return np.arange(len(samples))
-    at = np.flatnonzero(samples == also)
+    at = np.flatnonzero(samples == also // run)
     if not len(at):
-        raise NotFound(f"sample {also} of {name}", f"one of 0 to {samples.max()} with two tokens or more")
+        last = (samples.max() + 1) * run - 1
+        raise NotFound(f"sample {also} of {name}", f"one of 0 to {last} with two tokens or more")
     return np.union1d(chosen_samples(len(samples), maximum, rng), at)
 
 
