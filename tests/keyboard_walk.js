@@ -41,7 +41,7 @@
     found.forEach((e, i) => { walk.by.set(e, i); walk.start.set(e, style(e)); });
     return walk.all.map(({ e, group }) => ({ tells: tells(e), named: name(e) != '', grouped: group != null,
       group: group == null ? -1 : walk.all.findIndex(o => o.group === group || group.contains?.(o.e) && o.e.tabIndex >= 0),
-      stop: e.tabIndex >= 0 }));
+      stop: e.tabIndex >= 0, floats: closest(e, '[data-testid=stPopoverBody]') != null }));
   };
   walk.here = () => {
     const e = active();

@@ -48,9 +48,10 @@ def walk(page, within: str = "") -> Walk:
     ]
     unreached = [controls[i]["tells"] for i in missed if page.evaluate("i => walk.still(i)", i)]
     one_way = {s["at"] for s in stops} ^ {s["at"] for s in back}
+    one_way = {i for i in one_way if i >= 0 and page.evaluate("i => walk.still(i)", i)}
     one_way = {
-        i for i in one_way if i >= 0 and page.evaluate("i => walk.still(i)", i)
-    }  # a box that opened may close
+        i for i in one_way if not controls[i]["floats"]
+    }  # a box that opened begins where it was opened
     trapped = [*trapped, *trapped_back, *(f"one way only: {controls[i]['tells']}" for i in one_way)]
     return Walk(
         len(controls), unreached, _each(s["tells"] for s in stops if not s["named"]),
@@ -60,17 +61,21 @@ def walk(page, within: str = "") -> Walk:
 
 
 def _through(page, key: str) -> tuple[list[dict], list[str]]:
-    """Where each press leads, until the page is left; and what is not left again."""
-    stops, same = [], 0
-    for turn in range(MOST):
+    """Where each press leads, until the page is left and begins anew; and what is not left again."""
+    stops, same, out = [], 0, 0
+    for _ in range(MOST):
         page.keyboard.press(key)
         here = page.evaluate("walk.here()")
-        if here is None and (stops or turn):  # the first press may lead out of the browser's own bar
-            return stops, []
-        if here is None:
+        if here is None:  # out of the page, or on its way into a box that floats above it
+            out += 1
+            if out > 2:
+                return stops, []
             continue
+        if out and here["at"] in {stop["at"] for stop in stops}:
+            return stops, []
+        out = 0
         same = (
-            same + 1 if stops and here["at"] == stops[-1]["at"] and here["tells"] == stops[-1]["tells"] else 0
+            same + 1 if stops and (here["at"], here["tells"]) == (stops[-1]["at"], stops[-1]["tells"]) else 0
         )
         if same > WIDE:
             return stops, [here["tells"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import struct
@@ -167,10 +168,16 @@ def test_what_is_run_and_not_decoded_is_no_picture(tmp_path, monkeypatch):
     assert not run
 
 
-@pytest.mark.parametrize("data", [png(18_000, 18_000), jpeg(), b"", b"GIF89a", png(HUGE, HUGE)])
-def test_a_small_picture_of_a_store_that_is_none(data):
+NONE = [(data, "no picture") for data in (jpeg(), b"", b"GIF89a")]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [(png(18_000, 18_000), "pixels"), (png(HUGE, HUGE), "pixels"), *NONE]
+)
+def test_a_small_picture_of_a_store_that_is_none(data, said, monkeypatch):
     """18,000 pixels each way is below the limit at which Pillow refuses, and is 1 GB."""
-    with pytest.raises(InputError):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", _never)
+    with pytest.raises(InputError, match=said):
         thumbnail(data)
 
 
@@ -295,19 +302,19 @@ def test_tables_of_one_value(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.csv.bz2", "t.csv"])
-def test_a_compressed_table_is_not_inflated(tmp_path, name):
-    """pyarrow would, by the ending of the name."""
-    import bz2
-
+@pytest.mark.parametrize("sniffed", [None, 3])
+def test_a_compressed_table_is_not_inflated(tmp_path, name, sniffed, monkeypatch):
+    """pyarrow would, by the ending of the name. Also where the first bytes do not give it away."""
     from pyarrow import csv
 
-    from analysis.sources.table_reading import read_table
+    from analysis.sources import table_reading
 
-    path = tmp_path / name
-    pack = bz2.compress if name.endswith("bz2") else lambda b: gzip.compress(b, mtime=0x01020304)
-    path.write_bytes(pack(b"a,b\n" + b"1,2\n" * 2_000_000))
-    assert path.stat().st_size < 100_000
+    path, pack = tmp_path / name, bz2.compress if name.endswith("bz2") else gzip.compress
+    path.write_bytes(pack(b"a,b\n" + b"1,2\n" * 500_000))
+    assert path.stat().st_size < 20_000
     if name != "t.csv":
-        assert csv.read_csv(path).num_rows == 2_000_000, "the payload works"
-    with pytest.raises(InputError):
-        read_table(path)
+        assert csv.read_csv(path).num_rows == 500_000, "the payload works"
+    if sniffed:
+        monkeypatch.setattr(table_reading, "SNIFFED", sniffed)
+    found = _of(lambda: table_reading.read_table(path, encoding="latin-1"))
+    assert found is None or found.num_rows < 1000

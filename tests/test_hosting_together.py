@@ -131,7 +131,7 @@ def picture(page) -> dict:
     """What the page shows: headings, numbers, choices, the numbers of its charts, its sentences, what the map holds."""
     main = DRAWN.get(urlsplit(page.url).path)
     if main and "then" not in page.url:
-        page.locator(main).first.wait_for()
+        page.locator(main).first.wait_for(timeout=4 * SLOW)  # on Tokens a job runs the network first
     seen, before = page.evaluate(PICTURE), None
     for _ in range(60):  # charts come one by one
         if seen == before:
@@ -291,7 +291,7 @@ def test_she_plays_the_tour(site, at, made):
         assert seen["heads"] == made[place]["picture"]["heads"]
         assert seen["charts"] == made[place]["picture"]["charts"]
         if number < len(PLACES):
-            vic.keyboard.press("Alt+ArrowRight") if number % 2 else vic.get_by_role(
+            vic.keyboard.press("Alt+ArrowRight") if number % 2 else bar.get_by_role(
                 "button", name="Next"
             ).click()
     assert bar.get_by_role("button", name="Next").is_disabled()

@@ -336,9 +336,12 @@ def test_every_sort_of_change_has_words(written):
     link = people.short_link("map", {"tap": TAP})
     people.save_tour("", "the way", "x", (Step(link),))
     people.write(Thing.figure("k", "d"), "note", "f")
-    at = app_pages.open_page("activity")
-    said = app_pages.texts(at)
-    assert app_pages.is_whole(at)
+    said = ""
+    for about in ({}, {"about": "link"}):  # short links are listed when they are asked for
+        at = app_pages.open_page("activity", **about)
+        assert app_pages.is_whole(at)
+        assert ("a short link" in app_pages.texts(at)) is bool(about)
+        said += app_pages.texts(at)
     expected = (
         "wrote a note on", "removed the note on", "gave a name to", "took the star from", "took a tag from",
         "settled the thread on", "opened again the thread on", "saved the selection", "renamed",

@@ -23,12 +23,15 @@ def of_thing(book: Book, thing: Thing, field: str | None) -> list[Change]:
     return [change_of(row) for row in book.connection.execute(asked)]
 
 
-def feed(book: Book, limit: int, before: int | None, **asked: str | None) -> list[Change]:
-    """Newest first; `asked` : columns that must be so."""
+def feed(
+    book: Book, limit: int, before: int | None, without: str | None, **asked: str | None
+) -> list[Change]:
+    """Newest first; `asked` : columns that must be so; `without` : a kind of thing that is left out."""
     if not 1 <= limit <= MOST:
         raise ParameterError(f"{limit} changes at once", f"1 to {MOST}")
     where = [C[name] == value for name, value in asked.items() if value is not None]
     where += [] if before is None else [C.seq < before]
+    where += [] if without is None else [C.kind != without]
     found = select(*SHOWN).where(C.workspace == book.workspace, *where).order_by(C.seq.desc()).limit(limit)
     return [change_of(row) for row in book.connection.execute(found)]
 

@@ -27,15 +27,19 @@ class Past(Desk):
             history.restore(pen, seq, version)
 
     def feed(self, limit: int = 50, before: int | None = None, *, author: str | None = None,
-             kind: str | None = None, field: str | None = None, store: str | None = None) -> list[Change]:  # fmt: skip
+             kind: str | None = None, field: str | None = None, store: str | None = None,
+             without: str | None = None) -> list[Change]:  # fmt: skip
         """What changed in the workspace, newest first. `before` : the `seq` of the last one of the page before;
-        `kind`, `store` : of the thing. Raises ParameterError for more than 500 at once."""
+        `kind`, `store` : of the thing; `without` : a kind that is left out. Raises ParameterError for more than 500 at
+        once."""
         with self.place.reading() as book:
             if book is None:
                 return []
             from analysis.people import history
 
-            return history.feed(book, limit, before, author=author, kind=kind, field=field, store=store)
+            return history.feed(
+                book, limit, before, without, author=author, kind=kind, field=field, store=store
+            )
 
     def authors(self) -> list[str]:
         """Everybody who wrote something here."""

@@ -19,7 +19,10 @@ def draw() -> None:
     people = state.workspace().people
     asked = filters(people.authors())
     before = state.param("before", 0, state.between(1, LAST, int))
-    found = people.feed(PAGE + 1, before or None, **asked)
+    rest = (
+        None if asked["kind"] else "link"
+    )  # one is made for every stop of a tour: they are listed when asked for
+    found = people.feed(PAGE + 1, before or None, without=rest, **asked)
     if not found:
         st.info("Nothing that passes these filters." if any(asked.values()) or before else
                 "Nobody has written anything here yet. Notes, stars, names and tags are on the cards of features and "

@@ -64,8 +64,12 @@ def _told(mine: Selection, theirs: Selection) -> str:
     said = f"There is a selection called “{mine.name}” already{by}, with {theirs.described}. Yours holds "
     said += mine.described
     with contextlib.suppress(LoupeError):  # which hold different things
-        said += f", {len(mine & theirs):,} of them in both"
+        said += f", {_some(len(mine & theirs))} of them in both"
     return errors.escape(f"{said}. Neither is lost: choose what is kept.")
+
+
+def _some(n: int) -> str:
+    return f"{n:,}" if n else "none"
 
 
 def _free(name: str) -> str:

@@ -14,7 +14,10 @@ def page() -> None:
     if not state.tap_references() and not state.workspace().people.feed(1):
         nothing_yet.draw()
         return
-    st.caption("Notes, stars, names, tags, threads and selections, by everybody who uses this workspace.")
+    st.caption(
+        "What everybody who uses this workspace wrote and changed: notes, stars, names, tags, threads, selections and "
+        "tours."
+    )
     with errors.shown():
         activity_feed.draw()
 

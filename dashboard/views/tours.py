@@ -36,7 +36,13 @@ def _listed(tour: Tour) -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         about = f"**{errors.escape(tour.title)}**  \n:gray[{errors.escape(_facts(tour))}]"
         st.markdown(about, width="stretch")
-        if st.button("Play", key=f"play:{tour.id}", icon=":material/play_arrow:", disabled=not tour.steps):
+        if st.button(
+            "Play",
+            key=f"play:{tour.id}",
+            icon=":material/play_arrow:",
+            disabled=not tour.steps,
+            help=None if tour.steps else "It has no stop yet",
+        ):
             tour_bar.go(tour, 0)
         if st.button("Edit", key=f"edit:{tour.id}", icon=":material/edit:", **allowed.to("editor")):
             tour_editor.open(tour)
