@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import brand, crowding, errors, observed, state
+from dashboard import brand, errors, observed, state
 from dashboard.parts import (
     followed_link,
     log_file,
@@ -49,7 +49,7 @@ def draw() -> None:
     state.leave_page(name)
 
 
-with observed.run(name), crowding.turn():
+with observed.run(name):
     let_in = False
     with errors.shown():
         let_in = visitor.let_in()

@@ -48,7 +48,8 @@ def test_panels_texts_and_figure_are_shown(filled):
     assert is_whole(at), texts(at)
     assert not at.error
     said = " ".join(block.value for block in at.code)
-    assert "\\texttt{pca\\_spectrum}" in said
+    assert "Eigenvalue spectrum" in said
+    assert "digits-\\allowbreak{}vit" in said  # as LaTeX
     assert "@inproceedings{garrido2023rankme" in said
     assert "<b>" not in "".join(m.value for m in at.markdown)
     assert {"Earlier", "Later", "Take out"} <= {b.help for b in at.button if b.help}

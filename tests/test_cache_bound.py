@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -259,7 +260,9 @@ def _using(path, end, failures) -> None:
             return
 
 
-def test_two_that_bound_while_two_others_read_and_compute(workspace):
+def test_two_that_bound_while_two_others_read_and_compute(workspace, monkeypatch):
+    # a page that another test opened may stand there, and the children would run it
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
     one = fill(workspace, 12)
     context = multiprocessing.get_context("spawn")
     failures, end = context.Queue(), time.time() + 6

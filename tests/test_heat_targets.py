@@ -179,8 +179,8 @@ def test_the_words_of_a_similarity_leave_out_each_with_itself():
         significant=np.eye(3, dtype=bool) | (values > 0.5), null_band=(0.0, 0.28),
     )  # fmt: skip
     text = words(square)
-    assert "Each with itself left out: Values from 0.25 to 0.8, median 0.3." in text
-    assert "The largest, 0.8, is at a and b." in text
+    assert "The diagonal, each with itself, is left out. Values from 0.25 to 0.8, median 0.3." in text
+    assert "The largest, 0.8, is in row a, column b." in text
     assert "33% of the cells lie inside" in text  # one pair of three
     assert "1 of 3 pairs are significant" in text
 
@@ -192,9 +192,9 @@ def test_the_words_of_two_networks_with_the_same_names_have_every_cell():
         column_names=("a", "b"), significant=values > 0.75,
     )  # fmt: skip
     text = words(between)
-    assert "Each with itself" not in text
+    assert "each with itself" not in text
     assert "Values from 0.7 to 0.95" in text
-    assert "The largest, 0.95, is at a and a." in text
+    assert "The largest, 0.95, is in row a, column a." in text
     assert "3 of 4 cells are significant" in text
     assert "Values from 0.1 to 0.8" in words(rectangle())
-    assert "The largest, 0.8, is at r1 and c3." in words(rectangle())
+    assert "The largest, 0.8, is in row r1, column c3." in words(rectangle())

@@ -25,6 +25,7 @@ from analysis.selection import Selection
 from analysis.sharing.baskets.shelf import Baskets
 from analysis.store.encoded import remove_encoded
 from analysis.workspace import Workspace
+from dashboard import allowed
 from dashboard.hosting.roles import Members
 
 READS = {  # everything else of these classes writes, and asks who may
@@ -32,7 +33,8 @@ READS = {  # everything else of these classes writes, and asks who may
                 "selections", "selection", "combined", "samples_of", "rows", "search", "stars", "notes", "names",
                 "tags"},
     People: {"selections", "selection", "stars", "notes", "about", "entries", "all_tags", "names", "tags", "history",
-             "selection_version", "feed", "authors", "follow", "tours", "tour", "export", "refuse_unsound", "where"},
+             "selection_version", "feed", "authors", "follow", "tours", "tour", "export", "refuse_unsound", "where",
+             "figure_keys"},
     FeatureShelf: {"names", "entries", "facts", "open", "refuse_taken"},
     Members: {"role", "listed"},
     Proposals: {"of"},
@@ -184,7 +186,11 @@ def said(at) -> str:
     return texts(at)
 
 
-def test_a_viewer_who_presses_what_an_editor_may_press_is_refused_and_it_is_written_down(serving, made):
+def test_a_viewer_who_presses_what_an_editor_may_press_is_refused_and_it_is_written_down(
+    serving, made, monkeypatch
+):
+    """Grey buttons keep nobody out: here they are as an editor has them."""
+    monkeypatch.setattr(allowed, "to", lambda role, **given: given)
     at = open_as(VIEWER, "analyses", ws="lab", method="pca", tap="images:pooled")
     before = {j.id for j in queue.listing(made.path)}
     button = next(b for b in at.button if b.label == "Run")

@@ -179,7 +179,7 @@ def add_stop(page, title: str, words: str) -> None:
 PLACES = {
     "map": f"/?tap={TAP}&colour=label",
     "features": CARD,
-    "tokens": "/tokens?tap=digits-vit-patches:vit.layers.2&view=rules",
+    "tokens": "/tokens?tap=digits-vit-patches:vit.layers.2&view=film",
     "analyses": f"/analyses?tap={CHANGED}&method=pca",
 }
 

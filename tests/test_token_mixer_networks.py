@@ -381,7 +381,7 @@ def tap_named(name: str, n: int = 40, d: int = 6) -> ArrayActivations:
 def test_the_methods_read_the_network(rerun_gives):
     rerun_gives(tokens_run())
     found = mixer_ablation(tap_named("blocks.1"))
-    assert found.x_labels == ("blocks.0.attn", "blocks.1.attn")
+    assert found.x_labels == ("blocks.0", "blocks.1")  # without what all end with
     assert list(found.series) == ["the answer", "the feature"]
     assert (found.series["the answer"] > 0).all()
     spent = attention_work(tap_named("blocks.1"), AttentionWorkParams(repeats=1))

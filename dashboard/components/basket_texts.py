@@ -43,4 +43,4 @@ def draw(basket: Basket, panels: list[Ready]) -> None:
         ("References (BibTeX)", bibtex(cited(paragraphs))),
     ):
         st.markdown(f"**{name}**")
-        st.code(text, language=None, wrap_lines=True, height=260 if len(text) > 900 else None)
+        st.code(text, language=None, wrap_lines=True)

@@ -51,7 +51,7 @@ def test_a_disk_that_fills_up(capsys, spare, tmp_path, rows, monkeypatch, share)
         patch.setattr(durable, "write_all", write_all)
         accepted(capsys, *["whole" if a == "new" else a for a in given])
         left[0] = int(share * ((1 << 40) - left[0]))
-        refused(capsys, *given, says=["the disk is full", "Free some space and resume"])
+        refused(capsys, *given, says=["the disk is full", "Free some space and "])
         assert f"good: {N} samples" in accepted(capsys, "info", spare)
     if (spare / "stores" / "new" / "manifest.json").exists():
         assert "not finished" in accepted(capsys, "info", spare / "stores" / "new")
