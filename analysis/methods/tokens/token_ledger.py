@@ -165,7 +165,8 @@ def _reading(chosen, told, measure: str) -> str:
     kept = (
         f"{len(beyond)} of {len(told)} rules keep the answer better than random tokens ({measure}{together})"
     )
-    return f"At {TOLD:.0%} of the multiply-adds {kept}; the most is kept by {name}, {best.value:+.3g} over random."
+    gain = f"{name} gains most over as many random tokens in its own places, {best.value:+.3g}"
+    return f"At {TOLD:.0%} of the multiply-adds {kept}; {gain}."
 
 
 def _caveats(who, chosen, spent) -> list[str]:
