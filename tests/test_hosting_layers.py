@@ -309,6 +309,14 @@ def test_not_ready_without_the_workspace_the_database_the_disk_or_memory(workspa
     assert "workspace (lab)" in Readiness([("lab", workspace)]).wrong()
 
 
+def test_the_database_is_asked_before_anybody_wrote(workspace, monkeypatch):
+    """A workspace that the database does not know yet reads nothing from it."""
+    monkeypatch.setenv("LOUPE_DATABASE_URL", "postgresql://ada:secret@127.0.0.1:1/nothing")
+    said = Readiness([("lab", workspace)]).wrong()
+    assert "does not answer" in said["database (lab)"]
+    assert "secret" not in said["database (lab)"]
+
+
 def test_a_thousand_questions_a_second_ask_the_disk_once(workspace, monkeypatch):
     asked = []
     monkeypatch.setitem(asking.QUESTIONS, "disk", lambda path: asked.append(path) or "")
