@@ -78,6 +78,7 @@ QUESTIONS = {  # by name in the URL
             "Do base and novel classes scan differently?": "scan_groups",
             "Where are its poles?": "ssm_poles",
             "What does it answer to an impulse?": "ssm_kernel",
+            "How far has training moved its modes?": "ssm_drift",
             "What do tokens read where keys are fewer?": "reduced_attention",
             "What does a token read along two axes?": "axis_attention",
             "Which bands, frames or columns read which?": "axis_matrix",
