@@ -171,7 +171,7 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
     "Bridging the Gap": ("correlation_map", "feature_collapse", "attention_atlas"),
     "Accelerating Transformers with Spectrum": ("pitome", "graph_spectrum"),
     "Beyond Not-Forgetting": ("gradient_overlap", "principal_angle_spectrum", "subspace_distances"),
-    "ConViT": ("attention_atlas", "head_offsets"),
+    "ConViT": ("attention_atlas", "head_offsets", "head_locality"),
     "Growing Transformers": ("growth_timeline", "merged_answers"),
     "Redesigning Multi-Scale": ("expert_territory", "scale_counts"),
     "Dynamic Perceiver": ("early_exits", "exit_samples", "prompt_attention", "exit_divergence"),

@@ -10,8 +10,14 @@ import pytest
 
 from analysis.activations import ArrayActivations
 from analysis.errors import InputError, NotFound, ParameterError, ShapeError
+from analysis.methods.tokens.attention_atlas import attention_atlas
+from analysis.methods.tokens.head_locality import HeadLocalityParams, head_locality
+from analysis.methods.tokens.head_offsets import head_offsets
 from analysis.methods.tokens.ssm_drift import FAMILY, MODES, SsmDriftParams, ssm_drift
 from analysis.sources.checkpoint import open_checkpoint
+from analysis.store.from_arrays import write_store
+from analysis.store.manifest import TapSpec
+from analysis.tokens.attention.heads import heads_of
 from analysis.tokens.mixers import mode_paths, ssm
 
 
@@ -134,4 +140,111 @@ def test_the_check_of_drift_fails_on_broken_code(monkeypatch, name, broken):
     monkeypatch.setattr(mode_paths, name, broken)
     if hasattr(file, name):
         monkeypatch.setattr(file, name, broken)
+    assert not all(line.passed for line in file._check())
+
+
+# ---------------------------------------------------------------------------- locality of heads
+SIDE, LAYERS, HEADS = 4, 2, 3
+
+
+def dumped(folder, name: str, attention: np.ndarray, gates=None):
+    """A store with attention (layers, n, heads, T, T) of patches, and a checkpoint with gates (layers, heads)."""
+    from safetensors.numpy import save_file
+
+    rng, (_, n, _, t, _) = np.random.default_rng(0), attention.shape
+    taps, specs = {}, {}
+    for i, one in enumerate(attention):
+        taps[f"blocks.{i}.hidden"] = rng.standard_normal((n, t, 5))
+        taps[f"blocks.{i}.attention"] = one.transpose(0, 2, 1, 3).reshape(n, t, -1)
+        specs |= {k: TapSpec(k, taps[k].shape[2], "float32", "all", grid=(SIDE, SIDE)) for k in taps}
+    known = None
+    if gates is not None:
+        path = folder / f"{name}.safetensors"
+        save_file({f"blocks.{i}.attn.gating_param": g.astype(np.float32) for i, g in enumerate(gates)}, path)
+        known = {"path": str(path), "digest": open_checkpoint(path).digest, "kind": "state_dict"}
+    made = write_store(folder / name, name=name, taps=taps, specs=specs, checkpoint=known)
+    return made.activations("blocks.1.hidden")
+
+
+def at_offset(down: int, across: int, n: int = 4) -> np.ndarray:
+    """(n, T, T) every patch reads the one that lies there, within the border."""
+    rows, columns = np.divmod(np.arange(SIDE * SIDE), SIDE)
+    to = np.clip(rows + down, 0, SIDE - 1) * SIDE + np.clip(columns + across, 0, SIDE - 1)
+    return np.broadcast_to(np.eye(SIDE * SIDE)[to], (n, SIDE**2, SIDE**2))
+
+
+def test_every_head_of_a_dump_is_measured_at_every_checkpoint(tmp_path):
+    """By hand: one to the right is ¾ over four columns, two down and one across as far as the border lets."""
+    even = np.full((4, SIDE**2, SIDE**2), 1 / SIDE**2)
+    first = np.stack([np.stack([even, at_offset(0, 1), at_offset(0, 0)], axis=1)] * 2)
+    last = np.stack([np.stack([at_offset(0, 0), at_offset(2, 0), at_offset(0, 0)], axis=1)] * 2)
+    gates = [np.zeros((2, 3)), np.array([[2.0, -2.0, 1.0], [2.0, -2.0, 1.0]])]
+    taps = [
+        dumped(tmp_path, f"run-{k}", a, g) for k, a, g in zip((10, 30), (first, last), gates, strict=True)
+    ]
+    found = head_locality(*taps)
+    places = np.stack(np.divmod(np.arange(16), 4), axis=1)
+    uniform = np.linalg.norm(places[:, None] - places[None], axis=2).mean()
+    d = found.columns["distance"].reshape(2, 2, 3)
+    np.testing.assert_allclose(d[0], [[uniform, 0.75, 0]] * 2, atol=1e-6)
+    np.testing.assert_allclose(d[1], [[0, (2 + 2 + 1 + 0) / 4, 0]] * 2, atol=1e-6)
+    assert sorted(set(found.positions[:, 0])) == [10, 30]
+    assert [tuple(e) for e in found.edges] == [(i, i + 6) for i in range(6)]
+    np.testing.assert_allclose(found.guides["all alike"][:, 1], uniform)
+    by = {e.name: e for e in found.estimates}
+    assert by["distance at run-10"].null == pytest.approx(uniform)
+    assert by["heads that became more local"].value == pytest.approx((2 + 1) / 6)  # one of three stayed: half
+    assert by["rank correlation of gate and distance at run-30"].value < 0
+    assert by["rank correlation of gate and distance at run-10"].value == 0  # all gates alike
+    gated = head_locality(*taps, params=HeadLocalityParams(show="against the gate"))
+    np.testing.assert_allclose(gated.positions[6:9, 0], 1 / (1 + np.exp([-2.0, 2.0, -1.0])), atol=1e-6)
+    deep = head_locality(*taps, params=HeadLocalityParams(show="over depth"))
+    assert deep.edges is None
+    assert set(deep.positions[:, 0]) == {1, 2}
+
+
+def test_the_last_checkpoint_is_what_head_offsets_draws(tmp_path, rng):
+    rows = rng.dirichlet(np.ones(SIDE**2), (LAYERS, 4, HEADS, SIDE**2))
+    taps = [dumped(tmp_path, f"run-{k}", rows) for k in (1, 2)]
+    found, own = head_locality(*taps), head_offsets(taps[1])
+    np.testing.assert_allclose(found.columns["distance"][6:], own.columns["distance"], atol=1e-9)
+    assert found.estimates[2].value == 0.0  # the same weights
+    assert found.estimates[3].value == 0.5
+    assert not any("gate" in e.name for e in found.estimates)
+    without = head_locality(*taps, params=HeadLocalityParams(show="against the gate"))
+    assert any("Not every checkpoint has gates" in c for c in without.caveats)
+
+
+def test_heads_of_a_dump_are_those_that_were_recorded(tmp_path, rng):
+    """Weights as they are, whether queries were recorded or not; of tokens alone one head a block."""
+    rows = rng.dirichlet(np.ones(SIDE**2), (LAYERS, 4, HEADS, SIDE**2))
+    reader = heads_of(dumped(tmp_path, "a", rows), 8, np.random.default_rng(0))
+    assert (reader.layers, reader.heads, reader.n, reader.own) == (LAYERS, HEADS, 4, 1)
+    np.testing.assert_allclose(reader.rows(1, 2), rows[1, :, 2], atol=1e-6)
+    reader.weights = None  # log A stands for the products
+    np.testing.assert_allclose(reader.rows(0, 1), rows[0, :, 1], atol=1e-6)
+    assert any("were not recorded" in note for note in reader.notes)
+    assert not any("rules go by" in note for note in reader.notes)
+    x = rng.standard_normal((4, 9, 5))
+    plain = write_store(tmp_path / "p", name="p", taps={"n.0.hidden": x, "n.1.hidden": 2 * x})
+    reader = heads_of(plain.activations("n.0.hidden"), 8, np.random.default_rng(0))
+    assert (reader.layers, reader.heads) == (2, 1)
+    scores = np.exp(4 * x[0] @ x[0].T / 5**0.5)
+    np.testing.assert_allclose(
+        reader.rows(1, 0)[0], scores / scores.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-9
+    )
+    assert len(attention_atlas(plain.activations("n.0.hidden")).row_names) == 2
+
+
+def test_checkpoints_with_other_heads_are_refused(tmp_path, rng):
+    taps = [dumped(tmp_path, f"r-{h}", rng.dirichlet(np.ones(16), (2, 4, h, 16))) for h in (2, 3)]
+    with pytest.raises(ShapeError, match="of 2, as in r-2"):
+        head_locality(*taps)
+
+
+def test_the_check_of_locality_fails_on_broken_code(monkeypatch):
+    from analysis.methods.tokens import head_locality as file
+
+    real = file.offsets
+    monkeypatch.setattr(file, "offsets", lambda *a, **k: 1.01 * real(*a, **k))
     assert not all(line.passed for line in file._check())

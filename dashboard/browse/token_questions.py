@@ -37,6 +37,7 @@ QUESTIONS = {  # by name in the URL
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
             "Which way does each head look?": "head_offsets",
+            "How local are heads over training?": "head_locality",
             "What does the question read in this text?": "retrieval_strip",
             "Which layers look up the answer?": "retrieval_layers",
             "What does the answer read through all layers?": "attention_rollout",

@@ -32,7 +32,7 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.checkpoint_steps import checkpoint_steps
-from analysis.compute.rows.tap_names import tap_names
+from analysis.compute.rows.tap_names import checkpoint_names
 from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.errors import InputError, NotFound
 from analysis.results import Curve, Estimate
@@ -81,7 +81,7 @@ def ssm_drift(*taps, params: SsmDriftParams = SsmDriftParams(), rng=None, progre
         change; fewer than two samples.
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
-    names = tap_names([t.name for t in taps])
+    names = checkpoint_names([t.name for t in taps])
     steps, numbered = checkpoint_steps(params.steps, names)
     seed, found = int(rng.integers(2**31)), []
     for i, tap in enumerate(taps):
@@ -156,7 +156,7 @@ def _of_weights(every: list[Paths], own: int | None, names, params, rng) -> dict
         )
     return {
         "title": f"Drift of modes from {names[0]} to {names[-1]}{of}", "series": series, "null": null,
-        "y_name": f"distance from {params.since} (1 / time)", "estimates": told,
+        "y_name": "drift of modes (1 / time)", "estimates": told,
         "reading": drift_reading(told, names, params.since), "caveats": tuple(said),
     }  # fmt: skip
 
@@ -180,7 +180,7 @@ def _of_fits(found: list[Spaces], names) -> dict:
                     estimator="mean over poles in the plane of one step, least squares of the next token")  # fmt: skip
     bands = {} if half is None else {"low": {FIT: np.maximum(line - half, 0)}, "high": {FIT: line + half}}
     return {
-        "title": f"Drift of poles from {names[0]} to {names[-1]}", "y_name": f"distance from {FIRST}, one step",
+        "title": f"Drift of poles from {names[0]} to {names[-1]}", "y_name": "drift of poles, one step",
         "series": {FIT: line}, "null": {FIT: chance.mean(axis=0)}, **bands,
         "estimates": (told,), "caveats": (f"The {most} largest poles of each checkpoint are compared.",
                                           "A fit has no family: drift is from the first checkpoint."),
