@@ -140,21 +140,22 @@ def _scatter(found: Series, names, steps, numbered: bool, params) -> Scatter:
         title=f"Distance that heads read at, {names[0]} to {names[-1]}", rows=np.arange(len(shown)), of="heads",
         positions=np.column_stack([x, value.reshape(-1)])[shown], axes=(name, "distance (cells)"),
         columns={k: v[shown] for k, v in columns.items()}, colour="layer" if joined else "checkpoint",
-        **(_same_heads(shown, value.shape) if joined else {}), guides=_level(x[shown], found),
+        **(_same_heads(shown, value) if joined else {}), guides=_level(x[shown], found),
         estimates=told, reading=locality_reading(told, names), caveats=(*found.notes, *_caveats(found, joined, params)),
     )  # fmt: skip
 
 
-def _same_heads(shown: np.ndarray, shape: tuple[int, ...]) -> dict:
+def _same_heads(shown: np.ndarray, value: np.ndarray) -> dict:
     """Lines from each head to itself at the next checkpoint, between points of all that are `shown`."""
-    heads, place = shape[1] * shape[2], np.full(int(np.prod(shape)), -1)
+    heads, place = value[0].size, np.full(value.size, -1)
     place[shown] = np.arange(len(shown))
-    here = np.arange(len(place) - heads)
+    here = np.arange(value.size - heads)
     edges = place[np.stack([here, here + heads], axis=1)]
-    edges = edges[(edges >= 0).all(axis=1)].astype(np.int32)
+    both = (edges >= 0).all(axis=1)
+    change = np.abs(np.diff(value, axis=0)).reshape(-1)[both]
     return (
-        {"edges": edges, "edge_values": np.ones(len(edges)), "edge_name": "the same head"}
-        if len(edges)
+        {"edges": edges[both].astype(np.int32), "edge_values": change, "edge_name": "change"}
+        if both.any()
         else {}
     )
 
@@ -170,7 +171,9 @@ def _caveats(found: Series, joined: bool, params) -> list[str]:
     if params.show == GATE and found.gates is None:
         said.append("Not every checkpoint has gates: heads are drawn over training.")
     if joined:
-        said.append("Lines join the same head of successive checkpoints.")
+        said.append(
+            "Lines join the same head of successive checkpoints, the darker the more its distance changed."
+        )
     if not found.paired:
         said.append("Checkpoints show different samples: changes are not paired.")
     return said

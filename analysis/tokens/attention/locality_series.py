@@ -70,7 +70,10 @@ def locality_reading(told, names) -> str:
     )
     if not gates:
         return text
-    how = "farther" if gates[-1].value > 0 else "less far"
-    return (
-        f"{text} Heads with a larger gate read {how}: rank correlation {gates[-1].value:+.2f} at {names[-1]}."
-    )
+    rho = gates[-1]
+    if rho.p_value > 0.05:
+        return (
+            f"{text} Gates do not tell how far heads read: rank correlation {rho.value:+.2f} at {names[-1]}."
+        )
+    how = "farther" if rho.value > 0 else "less far"
+    return f"{text} Heads with a larger gate read {how}: rank correlation {rho.value:+.2f} at {names[-1]}."
