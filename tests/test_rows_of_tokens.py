@@ -153,7 +153,7 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
     "Kolmogorov-Arnold Attention": ("attention_spectrum", "mixing_measures"),
     "On the Parameterization": ("ssm_poles", "ssm_kernel", "ssm_memory", "ssm_drift"),
     "ResQ: mixed-precision": ("channel_ranges", "tap_bits", "cache_quantisation"),
-    "Feature Coding in the Era": ("rate_distortion", "coded_answer", "channel_ranges"),
+    "Feature Coding in the Era": ("rate_distortion", "coded_answer", "channel_ranges", "bd_rates"),
     "Mixture of Prompt Learning": ("router_load", "expert_samples", "prompt_words"),
     "Mamba-FSCIL": (
         "scan_groups",

@@ -173,6 +173,7 @@ QUESTIONS = {  # by name in the URL
             "Which channels are far larger than others?": "channel_ranges",
             "How many bits does this tap take at an error?": "rate_distortion",
             "What does coding this tap cost the answer?": "coded_answer",
+            "Which layer or model takes more bits?": "bd_rates",
         },
     ),
     "routers": View(
