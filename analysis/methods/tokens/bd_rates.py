@@ -36,7 +36,7 @@ from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.tap_names import tap_names
 from analysis.compute.streaming import refuse_few
 from analysis.errors import InputError, NotEnoughData
-from analysis.features.readers import AUTOMATIC, READERS, reader_of
+from analysis.features.readers import AUTOMATIC, OPENING, READERS, reader_of
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.rate_curves import Counted, counted
@@ -194,13 +194,14 @@ def _matrix(names, pairs, floor, found, params, said, n: int) -> Matrix:
 
 def _reading(most: Estimate) -> str:
     more = "more" if most.value > 0 else "less"
-    text = f"Most differs {most.name}: {abs(most.value):.0f} % {more} rate at the same quality"
+    text = f"Most differs {most.name}: {abs(most.value):.2g} % {more} rate at the same quality"
     sure = not most.low <= 0 <= most.high
-    return f"{text} [{most.low:.0f} to {most.high:.0f} %]{'' if sure else ', which may be chance'}."
+    return f"{text} [{most.low:+.2g} to {most.high:+.2g} %]{'' if sure else ', which may be chance'}."
 
 
 def _cost(shapes, params: BdRatesParams) -> Cost:
-    m, seconds, held, passes = machine(), 0.05, 1e5, 0
+    m, held, passes, curves = machine(), 1e5, 0, len(shapes) * (GROUPS * len(shapes) + 2 * params.draws)
+    seconds = 0.1 + OPENING * len(shapes) * (params.quality == ANSWER) + 2e-3 * curves  # of a cubic
     for n, d in shapes:
         rows = min(n, params.maximum_rows)
         seconds += m.seconds(flops64=len(STEPS[NOISE]) * rows * d * (120.0 + d), moved=8.0 * n * d)

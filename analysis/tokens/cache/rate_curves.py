@@ -17,11 +17,11 @@ from analysis.tokens.cache.recoding import Coder
 
 @dataclass(frozen=True)
 class Counted:
-    """Of S steps and G groups: `counts` S lists over units of (values, G), `error` (S, G) sums of squares, `size` (G,)
+    """Of S steps and G groups: `counts` S times (units, values, G), padded with 0, `error` (S, G) sums of squares, `size` (G,)
     sums of squares of the centred rows, `rows` (G,), `nats` (S, G) sums of losses of the answer with `answered` (G,)
     samples, or None."""
 
-    counts: list[list[np.ndarray]]
+    counts: list[np.ndarray]
     error: np.ndarray
     size: np.ndarray
     rows: np.ndarray
@@ -31,7 +31,7 @@ class Counted:
     def curve(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(bits of a number, quality in dB) of the chosen groups (G,) bool, rising: signal over noise, or 1 nat over
         the mean loss of the answer."""
-        rate = np.array([np.mean([_entropy(c[:, groups].sum(axis=1)) for c in of]) for of in self.counts])
+        rate = np.array([_entropies(c @ groups.astype(np.float64)).mean() for c in self.counts])
         if self.nats is None:
             loss = self.error[:, groups].sum(axis=1) / max(self.size[groups].sum(), 1e-300)
         else:
@@ -40,9 +40,10 @@ class Counted:
         return rising(rate[good], -10 * np.log10(loss[good]))
 
 
-def _entropy(counts: np.ndarray) -> float:
-    p = counts[counts > 0] / max(counts.sum(), 1)
-    return float(-(p * np.log2(p)).sum()) + 0.0
+def _entropies(counts: np.ndarray) -> np.ndarray:
+    """(units,) bits of counts (units, values)."""
+    p = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return -(p * np.log2(np.where(p > 0, p, 1.0))).sum(axis=1) + 0.0
 
 
 def counted(
@@ -58,16 +59,15 @@ def counted(
         if k > 3 and np.ptp(codes, axis=0).mean() > len(x) / 10:
             break
         made = coder.coded(x, rows, step * coder.size, turned)
-        counts.append([_counts(c, group, groups) for c in codes.T])
+        counts.append(_counts(codes, group, groups))
         error.append(np.bincount(group, np.square(made - x).sum(axis=1), groups))
     return Counted(counts, np.array(error), size, np.bincount(group, minlength=groups))
 
 
 def _counts(codes: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
-    """(values, groups)"""
-    of = np.unique(codes, return_inverse=True)[1].reshape(-1)
-    return (
-        np.bincount(of * groups + group, minlength=(of.max() + 1) * groups)
-        .reshape(-1, groups)
-        .astype(np.int32)
-    )
+    """(units, values, groups)"""
+    of = [np.unique(c, return_inverse=True)[1].reshape(-1) for c in codes.T]
+    out = np.zeros((len(of), max(int(o.max()) for o in of) + 1, groups), np.float32)
+    for unit, place in enumerate(of):
+        np.add.at(out[unit], (place, group), 1)
+    return out
