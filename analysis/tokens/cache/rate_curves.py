@@ -17,9 +17,9 @@ from analysis.tokens.cache.recoding import Coder
 
 @dataclass(frozen=True)
 class Counted:
-    """Of S steps and G groups: `counts` S times (units, values, G), padded with 0, `error` (S, G) sums of squares, `size` (G,)
-    sums of squares of the centred rows, `rows` (G,), `nats` (S, G) sums of losses of the answer with `answered` (G,)
-    samples, or None."""
+    """Of S steps and G groups: `counts` S times (units, values, G), padded with 0, `error` (S, G) sums of squares,
+    `size` (G,) sums of squares of the centred rows, `rows` (G,), `nats` (S, G) sums of losses of the answer with
+    `answered` (G,) samples, or None."""
 
     counts: list[np.ndarray]
     error: np.ndarray
