@@ -18,6 +18,8 @@ QUESTIONS = {  # by name in the URL
         {
             "Which rule keeps the answer at equal cost?": "token_ledger",
             "What became of this sample's tokens?": "token_film",
+            "What is read once tokens are gone?": "reading_after_drops",
+            "What does each criterion of merging pick?": "merge_criteria",
             "Does it take less time, too?": "latency",
             "Do rules keep the same tokens?": "rule_agreement",
             "Where on the picture do tokens survive?": "token_survival",
