@@ -16,7 +16,7 @@ from analysis.tokens.state import GONE, Step, TokenState, after
 from analysis.tokens.view import View
 
 JOINT, CHANCE = "all three", "chance"
-CRITERIA = {"similarity": "alike", "information": "read little", "size": "small"}  # setting: in words
+CRITERIA = ("similarity", "information", "size")  # alike, read little, small
 
 
 @dataclass
@@ -37,8 +37,8 @@ class Overheard:
         step = decide(view, remove, self.settings, rng)
         if view.layer == self.layer:
             self.state, self.steps = view.state, {JOINT: step}
-            for name, said in CRITERIA.items():
-                self.steps[said] = decide(view, remove, alone(self.settings, name), rng)
+            for name in CRITERIA:
+                self.steps[name] = decide(view, remove, alone(self.settings, name), rng)
             self.steps[CHANCE] = decide(self._random(view), remove, alone(self.settings, "similarity"), rng)
         return step
 

@@ -44,7 +44,7 @@ from analysis.tokens.rules.mctf import MctfSettings
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
 
 OPENING = 6.0  # seconds
-WAYS = (JOINT, *CRITERIA.values())
+WAYS = (JOINT, *CRITERIA)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _film(params, layer, heard: Overheard, layout, told, words, picture, caveats
         picture=picture, words=words if len(words) == int(there.sum()) else (), estimates=told, caveats=caveats,
         reading=(
             f"All three merge {gone} pair(s) of this sample behind layer {layer + 1}. Alone, "
-            f"{best.name.rsplit(', ', 1)[1]!r} comes nearest to what they pick. Jaccard index over samples: "
+            f"{best.name.rsplit(', ', 1)[1]} comes nearest to what they pick. Jaccard index over samples: "
             + ", ".join(f"{e.name.rsplit(', ', 1)[1]} {e.value:.2f} (random pairs {e.null:.2f})" for e in alone) + "."
         ),
     )  # fmt: skip
@@ -203,13 +203,14 @@ def _check() -> tuple[CheckLine, ...]:
     only = merge_criteria(tap, MergeCriteriaParams(information=0.0, size=0.0, share=0.34, layer=1))
     film = {n: o for n, o in zip(only.names, only.owner, strict=True)}
     copies = sum(
-        int(np.flatnonzero(film["alike alone"] == o).size == 2) for o in np.unique(film["alike alone"][1:])
+        int(np.flatnonzero(film["similarity alone"] == o).size == 2)
+        for o in np.unique(film["similarity alone"][1:])
     )
     both = {e.name: e for e in only.estimates}
     return (
-        CheckLine("likeness only: the joint pick is its", 1.0, both["same pairs: all three, alike"].value, 0.0),
+        CheckLine("likeness only: the joint pick is its", 1.0, both["same pairs: all three, similarity"].value, 0.0),
         CheckLine("copies that go together", 2.0, float(copies), 0.0),
-        CheckLine("as pairs by random likeness", 0.1, both["same pairs: all three, alike"].null, 0.2),
+        CheckLine("as pairs by random likeness", 0.1, both["same pairs: all three, similarity"].null, 0.2),
         CheckLine("sizes of 1 are said to tie", 1.0, float(any("size ties" in c for c in only.caveats)), 0.0),
     )  # fmt: skip
 

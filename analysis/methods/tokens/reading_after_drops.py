@@ -82,7 +82,7 @@ def reading_after_drops(
     Returns
     -------
     TokenMap
-        Two maps for each stage, all tokens and those left, in even shares of the tokens there; 0 where gone.
+        Two maps for each stage, all tokens and those left, in even shares of the tokens there; NaN where gone.
         Estimates of each stage drawn: reading kept, moved; of the last what is read in effect.
 
     Raises
@@ -105,7 +105,8 @@ def reading_after_drops(
     for k, place in enumerate(places):
         progress(0.2 + 0.8 * k / len(places), "layers behind removals")
         ours = shown if k == 0 else stages(who, int(place), one, plan, params.reader, rng)[0]
-        found.append((ours, stages(who, int(place), chance, plan, params.reader, rng)[0], layout.free[0]))
+        others, own, _ = stages(who, int(place), chance, plan, params.reader, rng)
+        found.append((ours, others, own.free[0]))
     progress(1.0, "done")
     told = _estimates(found, shown[:SHOWN], tap.shape[1])
     words = who.opened.words(int(at[0])) if who.is_network else ()
@@ -116,7 +117,7 @@ def reading_after_drops(
 
 def kept_reading(stage: Stage, free: np.ndarray) -> float:
     """Share of what free tokens are paid with all there that goes to those that are left."""
-    own = stage.before * free[: len(stage.before)]
+    own = stage.before * free
     return float(own[stage.there].sum() / max(own.sum(), 1e-300))
 
 
@@ -139,7 +140,7 @@ def _estimates(found, shown: list[Stage], d: int) -> tuple[Estimate, ...]:
             ("reading kept", "share of the weight of the full network", kept_reading, 1.0),
             ("reading moved", "total variation beyond renormalising", lambda s, free: moved(s), 1.0),
         ):
-            ours, chance = (np.array([of(pair[side], _free(pair)) for pair in pairs]) for side in (0, 1))
+            ours, chance = (np.array([of(pair[side], pair[2]) for pair in pairs]) for side in (0, 1))
             ends = mean_interval(ours, 0.0, most) or {"interval": "none: one sample"}
             out.append(Estimate(f"{name}, layer {stage.layer + 1}", float(ours.mean()), **ends,
                                 null=float(chance.mean()), null_method=RANDOM, estimator=how, **facts))  # fmt: skip
@@ -154,12 +155,6 @@ def _estimates(found, shown: list[Stage], d: int) -> tuple[Estimate, ...]:
     return tuple(out)
 
 
-def _free(pair) -> np.ndarray:
-    """Free tokens of a sample, all where it has another number of tokens than the drawn one."""
-    stage, _, free = pair
-    return free if len(free) == len(stage.before) else np.ones(len(stage.before), bool)
-
-
 def _map(params, one, shown, layout, told, words, picture, caveats) -> TokenMap:
     there = layout.present[0]
     cell, names, values = layout.cell[0], [], []
@@ -168,10 +163,10 @@ def _map(params, one, shown, layout, told, words, picture, caveats) -> TokenMap:
         sides = [("all tokens", stage.before, there)] if k else []
         for said, share, here in [*sides, (kept, stage.after, stage.there & there)]:
             names.append(f"layer {stage.layer + 1}, {said}" if said == "all tokens" else said)
-            values.append(np.where(here, share * max(int(here.sum()), 1), 0.0))
+            values.append(np.where(here, share * max(int(here.sum()), 1), np.nan))
     values, grid = np.array(values), layout.grid if (cell >= 0).any() else None
     if grid is not None:
-        on = np.zeros((len(values), grid[0] * grid[1]))
+        on = np.full((len(values), grid[0] * grid[1]), np.nan)
         on[:, cell[cell >= 0]] = values[:, cell >= 0]
         values = on
     else:
@@ -236,7 +231,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("as many at random", 0.125, by["reading kept, layer 4"].null, 1e-12),
         CheckLine("nothing moves", 0.0, by["reading moved, layer 4"].value, 1e-12),
         CheckLine("all left are read alike", 1.0, by["read in effect, layer 4"].value, 1e-12),
-        CheckLine("tokens left in the last map", 1.0, float((found.values[-1] > 0).sum() - 1), 0.0),
+        CheckLine("tokens left in the last map", 1.0, float(np.isfinite(found.values[-1]).sum() - 1), 0.0),
     )
 
 
