@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations, Layout
-from analysis.errors import ParameterError
+from analysis.errors import NotFound, ParameterError
+from analysis.methods.tokens.coarse_sources import CoarseSourcesParams, coarse_sources
+from analysis.methods.tokens.crop_bill import CropBillParams, crop_bill
 from analysis.methods.tokens.merge_criteria import MergeCriteriaParams, merge_criteria
 from analysis.methods.tokens.reading_after_drops import (
     ReadingAfterDropsParams,
@@ -15,11 +17,14 @@ from analysis.methods.tokens.reading_after_drops import (
     reading_after_drops,
 )
 from analysis.tokens.criteria import CHANCE, JOINT, Overheard, alone, pairs, shared
+from analysis.tokens.dump import simulate
 from analysis.tokens.over_samples import plan_of
+from analysis.tokens.pooling.projector import cell_attention
 from analysis.tokens.read_after import ANSWER, WORDS, Stage, paid, stages
 from analysis.tokens.rule import rule
 from analysis.tokens.rules.mctf import MctfSettings
 from analysis.tokens.state import TokenState
+from analysis.tokens.sub_images import bill, crops_of
 from analysis.tokens.subject import RowSubject
 from analysis.tokens.view import CLASS, PATCH, TEXT, TokenLayout
 
@@ -128,3 +133,79 @@ def test_a_layer_that_merges_nothing_is_refused_in_words(rng):
     tap = tokens(rng.standard_normal((3, 12, 6)))
     with pytest.raises(ParameterError, match=r"layer 9, behind which nothing is merged"):
         merge_criteria(tap, MergeCriteriaParams(layer=9))
+
+
+# ---------------------------------------------------------------------------- where a coarse token comes from
+def test_source_regions_are_those_that_make_the_coarse_tokens(rng):
+    """The coarse token that the projector makes is the sum of patches by the weights that are drawn."""
+    x = rng.standard_normal((4, 16, 7))
+    found = coarse_sources(tokens(x, (4, 4)), CoarseSourcesParams(sample=2, token=1)).values
+    cell = [2, 3, 6, 7]
+    np.testing.assert_allclose(found[0] @ x[2], x[2, cell].mean(axis=0))
+    np.testing.assert_allclose(found[1] @ x[2], cell_attention(x[2, cell]) @ x[2, cell])
+    np.testing.assert_allclose(found[2] @ x[2], x[2, 6])
+    assert not found[:3, np.setdiff1d(np.arange(16), cell)].any()
+    assert (found[3] > 0).all()
+    np.testing.assert_allclose(found[:4].sum(axis=1), 1.0)
+    for k, own in enumerate(([0, 1, 4, 5], cell, [8, 9, 12, 13], [10, 11, 14, 15])):
+        one = coarse_sources(tokens(x, (4, 4)), CoarseSourcesParams(sample=2, token=k)).values
+        np.testing.assert_allclose(
+            one[1, own], found[4, own]
+        )  # local: a patch gives to its own coarse token only
+
+
+def test_a_coarse_token_that_is_not_there_is_refused(rng):
+    with pytest.raises(NotFound, match="coarse token 4"):
+        coarse_sources(tokens(rng.standard_normal((3, 16, 4)), (4, 4)), CoarseSourcesParams(token=4))
+
+
+# ---------------------------------------------------------------------------- crops of a page
+def laid(kinds, cell, grid, frames=1):
+    kinds = np.asarray(kinds)[None]
+    return TokenLayout(kinds, kinds == PATCH, np.asarray(cell)[None], grid, frames=frames)
+
+
+def test_crops_cut_the_grid_into_parts_that_hold_every_token_once():
+    layout = laid([CLASS, *[PATCH] * 15], [-1, *range(15)], (3, 5))
+    crop, parts = crops_of(layout, 2, 2)
+    assert parts == (2, 2)
+    assert crop[0] == -1
+    np.testing.assert_array_equal(crop[1:].reshape(3, 5), [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [2, 2, 2, 3, 3]])
+    frames, parts = crops_of(laid([PATCH] * 6, range(6), (6, 1), frames=3), 2, 2)
+    assert parts == (3, 1)  # the network's own crops
+    np.testing.assert_array_equal(frames, [0, 0, 1, 1, 2, 2])
+    line, parts = crops_of(laid([PATCH] * 5, [-1] * 5, None), 2, 2)
+    assert parts == (1, 4)
+    assert sorted(np.bincount(line)) == [1, 1, 1, 2]
+
+
+def test_the_bill_of_a_crop_is_the_rule_run_on_that_crop_alone(rng):
+    x = np.repeat(rng.standard_normal((3, 8, 6)), 2, axis=1) + 0.2 * rng.standard_normal((3, 16, 6))
+    who = RowSubject(tokens(x, (4, 4)), 3, rng, lambda f, doing="": None)
+    dump = who.one(1)[1]
+    crop, _ = crops_of(dump.layout, 2, 2)
+    made = bill(dump, 1, crop, 0.9)
+    unit = x - x.mean(axis=(0, 1))
+    unit /= np.linalg.norm(unit, axis=2, keepdims=True)
+    for c in range(4):
+        at = np.flatnonzero(crop == c)
+        alike = unit[1, at - 1] @ unit[1, at - 1].T - 2 * np.eye(4)
+        dense = 1 - (alike.max(axis=1) > 0.9).mean()
+        assert made.density[c] == pytest.approx(dense)
+        kept = at[np.argsort(-made.read[at])[: max(int(np.ceil(4 * dense)), 1)]]
+        np.testing.assert_array_equal(np.flatnonzero(made.kept & (crop == c)), np.sort(kept))
+        assert sorted(made.rank()[at]) == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    gone = simulate(dump, rule("correlation_guided"), plan_of(rule("correlation_guided"), 0.5, 4))
+    whole = bill(dump, 1, np.where(crop >= 0, 0, -1), 0.9)  # the rule takes the picture as one crop
+    np.testing.assert_array_equal(gone.states[-1].place[0] >= 0, whole.kept | (crop < 0))
+
+
+def test_pages_show_the_sampled_tokens_alone(rng):
+    x = np.repeat(rng.standard_normal((4, 4, 5)), 4, axis=1)
+    found = crop_bill(tokens(x, (4, 4)), CropBillParams(down=4, across=1))
+    assert np.isfinite(found.values[0]).sum() == 4  # rows of copies: one token each
+    assert (found.values[1] == 0).all()
+    kept = [e.value for e in found.estimates if e.name.startswith("tokens kept")]
+    assert kept == [1.0] * 4
+    with pytest.raises(NotFound, match="layer 9"):
+        crop_bill(tokens(x, (4, 4)), CropBillParams(layer=9))

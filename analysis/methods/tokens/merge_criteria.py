@@ -195,8 +195,8 @@ def _cost(shapes, params: MergeCriteriaParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Twelve tokens, of which two neighbours are copies each: likeness alone merges copies. With the two others left out
-    the joint pick is likeness's. Before the first merge sizes are all 1."""
+    """Twelve tokens, two neighbours copies each: likeness alone merges copies. With the others left out the
+    joint pick is likeness's. Before the first merge sizes are all 1."""
     rng = np.random.default_rng(0)
     x = np.repeat(rng.standard_normal((24, 8)), 2, axis=0)
     tap = ArrayActivations(x, name="planted", layout=Layout(np.arange(0, 49, 12)))
