@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import NotFound, ParameterError
+from analysis.methods.attribution.channel_group_agreement import (
+    ChannelGroupAgreementParams,
+    channel_group_agreement,
+)
 from analysis.methods.tokens.coarse_sources import CoarseSourcesParams, coarse_sources
 from analysis.methods.tokens.crop_bill import CropBillParams, crop_bill
 from analysis.methods.tokens.merge_criteria import MergeCriteriaParams, merge_criteria
@@ -16,10 +22,12 @@ from analysis.methods.tokens.reading_after_drops import (
     moved,
     reading_after_drops,
 )
+from analysis.methods.tokens.set_weight_map import SetWeightMapParams, front, grown, set_weight_map
 from analysis.tokens.criteria import CHANCE, JOINT, Overheard, alone, pairs, shared
 from analysis.tokens.dump import simulate
 from analysis.tokens.over_samples import plan_of
 from analysis.tokens.pooling.projector import cell_attention
+from analysis.tokens.pooling.token_sets import token_sets
 from analysis.tokens.read_after import ANSWER, WORDS, Stage, paid, stages
 from analysis.tokens.rule import rule
 from analysis.tokens.rules.mctf import MctfSettings
@@ -27,6 +35,10 @@ from analysis.tokens.state import TokenState
 from analysis.tokens.sub_images import bill, crops_of
 from analysis.tokens.subject import RowSubject
 from analysis.tokens.view import CLASS, PATCH, TEXT, TokenLayout
+from analysis.workspace import Workspace
+from dashboard.browse.token_questions import QUESTIONS
+
+SAMPLES = Path(__file__).parents[1] / "sample_data" / "workspace"
 
 
 def tokens(x, grid=None):
@@ -209,3 +221,51 @@ def test_pages_show_the_sampled_tokens_alone(rng):
     assert kept == [1.0] * 4
     with pytest.raises(NotFound, match="layer 9"):
         crop_bill(tokens(x, (4, 4)), CropBillParams(layer=9))
+
+
+# ---------------------------------------------------------------------------- weights of elements by channel
+def test_weights_are_a_softmax_over_the_elements_that_are_there(rng):
+    from scipy.special import softmax
+
+    x = rng.standard_normal((5, 6, 4)) * [1, 2, 3, 4] + 1
+    every = x.reshape(-1, 4)
+    z = 1.5 * (x[3] - every.mean(axis=0)) / every.std(axis=0)
+    for count in (None, 4, 1):
+        found = set_weight_map(tokens(x), SetWeightMapParams(sample=3, elements=count, sharpness=1.5))
+        np.testing.assert_allclose(found.values, softmax(z[:count], axis=0), atol=1e-12)
+        lead = found.values.argmax(axis=0)[found.column_order]
+        assert (np.diff(lead) >= 0).all()
+    few = set_weight_map(tokens(x), SetWeightMapParams(channels=2))
+    assert few.values.shape == (6, 2)
+    assert any("2 of 4 channels" in c for c in few.caveats)
+    with pytest.raises(NotFound, match="7 elements"):
+        set_weight_map(tokens(x), SetWeightMapParams(elements=7))
+
+
+def test_the_distance_of_a_growing_set_with_even_scores_is_that_of_a_mean_of_as_many(rng):
+    x = rng.standard_normal((400, 10, 5))
+    sets = token_sets(tokens(x), 400, rng)
+    for share in (0.3, 0.5, 1.0):
+        away, exact = grown(sets, np.zeros_like(x), share, rng)
+        assert np.sqrt(np.square(away).mean()) == pytest.approx(exact.mean(), abs=0.02)
+    assert grown(sets, x, 1.0, rng)[0].max() < 1e-12
+
+
+def test_the_element_that_all_channels_take_is_in_front(rng):
+    scores = rng.standard_normal((2, 5, 8))
+    scores[0, 3] += 20
+    present = np.ones((2, 5), bool)
+    assert front(scores, present)[0] == 1.0
+    present[0, 3] = False
+    assert front(scores, present)[0] < 1.0
+
+
+# ---------------------------------------------------------------------------- groups of channels among the poolings
+def test_agreement_of_channel_groups_is_asked_among_the_poolings_and_answers_on_heads(rng):
+    assert "channel_group_agreement" in QUESTIONS["pooling"].asks.values()
+    store = Workspace.open(SAMPLES).store("digits-vit-patches")
+    found = channel_group_agreement(store.activations("vit.layers.3"), ChannelGroupAgreementParams(groups=4))
+    assert found.values.shape == (4, 4)  # 48 channels of four heads
+    assert found.row_names[1] == "12 to 23"
+    assert found.estimates[0].low < found.estimates[0].value < found.estimates[0].high
+    assert found.estimates[1].null < found.estimates[1].low  # more than place alone gives

@@ -119,11 +119,13 @@ QUESTIONS = {  # by name in the URL
         {
             "Which pooling keeps the labels best?": "pooling_curve",
             "Which tokens carry the pooled value?": "pooled_weights",
+            "Which element does each channel take?": "set_weight_map",
             "Do first hits ranked again find more?": "refined_ranking",
             "How many tokens does a sample need?": "nested_budget",
             "How much hangs on single tokens?": "pooling_influence",
             "What do coarse tokens tell of fine ones?": "projector_coverage",
             "Which patches does a coarse token come from?": "coarse_sources",
+            "Do groups of channels (heads) pool the same?": "channel_group_agreement",
             "Which places look alike, as colours?": "token_colours",
             "Which tokens are longer than the others?": "token_norms",
             "Do tokens of one part lie together?": "part_map",

@@ -30,13 +30,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.arrays import chosen_samples
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.sources.stored_pictures import BELOW, pictures_below
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.pooling.drawn_sample import place_in, sets_with
 from analysis.tokens.pooling.effective import effective
 from analysis.tokens.pooling.projector import (
     ASKING,
@@ -48,7 +48,7 @@ from analysis.tokens.pooling.projector import (
     weights_of,
     whole_sets,
 )
-from analysis.tokens.pooling.token_sets import RUN, token_sets
+from analysis.tokens.pooling.token_sets import RUN
 
 FEWEST = 2
 NAMES = ("average of the cell", "attention in the cell", "one token of the cell", "attention without the cell",
@@ -90,18 +90,10 @@ def coarse_sources(
         No such sample or coarse token; fewer than two samples whose tokens are all there.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    total = tap.layout.n_rows // RUN if tap.layout.is_pooled else tap.layout.n_samples
-    if params.sample >= total:
-        raise NotFound(f"sample {params.sample} of {tap.name}", f"one of 0 to {total - 1}")
-    others = np.setdiff1d(chosen_samples(total, params.maximum_samples, rng), [params.sample])
-    asked = np.r_[params.sample, others[: params.maximum_samples - 1]]
-    sets, grid, notes = whole_sets(
-        token_sets(tap, len(asked), rng, progress, minimum=FEWEST, only=asked), tap.name, FEWEST
-    )
-    at = np.flatnonzero(sets.samples == params.sample)
-    if not len(at):
-        at = np.array([0])
-        notes += (f"Sample {params.sample} lacks finite tokens: sample {sets.samples[0]} is drawn instead.",)
+    sets = sets_with(tap, params.sample, params.maximum_samples, rng, progress, FEWEST)
+    sets, grid, notes = whole_sets(sets, tap.name, FEWEST)
+    at, other = place_in(sets, params.sample)
+    notes += other
     side = min(params.side, grid[1] if grid[0] == 1 else min(grid))
     tokens = cells_on(grid, side)
     k = len(tokens) // 2 if params.token is None else params.token
@@ -113,18 +105,18 @@ def coarse_sources(
     progress(0.7, "patches shuffled")
     chance = weights_of(ASKING, _shuffled(sets.x, rng)[:, tokens])
     progress(1.0, "done")
-    drawn = [_laid(ways[w][at[0], k], tokens[k], grid) for w in (MEAN, ASKING, CENTRE)]
+    drawn = [_laid(ways[w][at, k], tokens[k], grid) for w in (MEAN, ASKING, CENTRE)]
     covers = coverage(ways[ASKING], tokens, grid[0] * grid[1])
-    drawn += [far[at[0], k], covers[at[0]]]
+    drawn += [far[at, k], covers[at]]
     told = _estimates(ways[ASKING], chance, far, tokens, grid, tap.shape[1])
-    pictures = None if sets.gathered else pictures_below(tap, sets.samples[at], sets.grid)
-    own, even = effective(ways[ASKING][at[0], k][None])[0], len(tokens[k])
+    pictures = None if sets.gathered else pictures_below(tap, sets.samples[[at]], sets.grid)
+    own, even = effective(ways[ASKING][at, k][None])[0], len(tokens[k])
     said = (*sets.notes, *notes, "Attention is not trained: a cell asks by its mean.",
             *([] if side == params.side else [f"Cells of {side}: larger ones do not fit the grid."]),
             *([BELOW] if pictures is not None else []))  # fmt: skip
     return TokenMap(
-        title=f"Where coarse token {k} of {len(tokens)} comes from: sample {sets.samples[at[0]]}",
-        samples=np.full(len(drawn), sets.samples[at[0]]), values=np.array(drawn), value_name="weight", names=NAMES,
+        title=f"Where coarse token {k} of {len(tokens)} comes from: sample {sets.samples[at]}",
+        samples=np.full(len(drawn), sets.samples[at]), values=np.array(drawn), value_name="weight", names=NAMES,
         grid=sets.grid, pictures=pictures, estimates=told, caveats=said, ends=(0.0, 1.0),
         reading=(
             f"Coarse token {k} comes from {even} of {grid[0] * grid[1]} patches; by attention {own:.2f} of them count "
