@@ -16,6 +16,7 @@ from analysis.methods.attribution.channel_group_agreement import (
 from analysis.methods.tokens.coarse_sources import CoarseSourcesParams, coarse_sources
 from analysis.methods.tokens.crop_bill import CropBillParams, crop_bill
 from analysis.methods.tokens.merge_criteria import MergeCriteriaParams, merge_criteria
+from analysis.methods.tokens.pooled_shapes import PooledShapesParams, pooled_shapes, shrinking
 from analysis.methods.tokens.reading_after_drops import (
     ReadingAfterDropsParams,
     kept_reading,
@@ -24,13 +25,16 @@ from analysis.methods.tokens.reading_after_drops import (
 )
 from analysis.methods.tokens.set_weight_map import SetWeightMapParams, front, grown, set_weight_map
 from analysis.tokens.criteria import CHANCE, JOINT, Overheard, alone, pairs, shared
-from analysis.tokens.dump import simulate
+from analysis.tokens.dump import TokenDump, simulate
 from analysis.tokens.over_samples import plan_of
 from analysis.tokens.pooling.projector import cell_attention
 from analysis.tokens.pooling.token_sets import token_sets
+from analysis.tokens.pooling.volume_rule import ladder, pooled_to, shape_of
+from analysis.tokens.pooling.weighted_volume import volume_cells
 from analysis.tokens.read_after import ANSWER, WORDS, Stage, paid, stages
 from analysis.tokens.rule import rule
 from analysis.tokens.rules.mctf import MctfSettings
+from analysis.tokens.schedule import schedule
 from analysis.tokens.state import TokenState
 from analysis.tokens.sub_images import bill, crops_of
 from analysis.tokens.subject import RowSubject
@@ -269,3 +273,57 @@ def test_agreement_of_channel_groups_is_asked_among_the_poolings_and_answers_on_
     assert found.row_names[1] == "12 to 23"
     assert found.estimates[0].low < found.estimates[0].value < found.estimates[0].high
     assert found.estimates[1].null < found.estimates[1].low  # more than place alone gives
+
+
+# ---------------------------------------------------------------------------- pooling to a shape
+def test_pooling_to_a_shape_merges_cells_of_time_rows_and_columns(rng):
+    """Of four frames of 2 x 3 behind a class token: by hand, and no cell reaches over what it should not."""
+    kinds = np.r_[CLASS, np.full(24, PATCH)]
+    layout = laid(kinds, np.r_[-1, np.arange(24)], (8, 3), frames=4)
+    dump = TokenDump(
+        layout, {"hidden": [rng.standard_normal((1, 25, 4))] * 4, "mean keys": [np.zeros((1, 25, 4))] * 3}
+    )
+    assert shape_of(layout) == (4, 2, 3)
+    found = simulate(dump, pooled_to((2, 1, 3)), lambda n: schedule("second", 6 / 24, 3, n)).states[-1]
+    cell = np.arange(24)
+    frame, row, column = cell // 6, cell % 6 // 3, cell % 3
+    group = found.place[0][1:]
+    for i in range(24):
+        same = (frame // 2 == frame[i] // 2) & (column == column[i])
+        np.testing.assert_array_equal(group == group[i], same)
+    assert found.counts[0] == 7
+    assert found.place[0][0] == 0  # the class token stays alone
+    assert found.size[0, 0] == 1
+
+
+def test_ladders_halve_time_or_space_alone():
+    assert ladder((4, 6, 3), True) == [(4, 6, 3), (2, 6, 3), (1, 6, 3)]
+    assert ladder((4, 6, 3), False) == [(4, 6, 3), (4, 3, 1), (4, 1, 1)]
+    assert ladder((1, 2, 2), True) == [(1, 2, 2)]
+
+
+def test_a_pooled_token_is_never_longer_than_the_mean_length_in_its_cell(rng):
+    x, present = rng.standard_normal((24, 5)), np.ones(24, bool)
+    present[[3, 7]] = False
+    for wanted in [(4, 2, 3), (2, 2, 3), (4, 1, 1), (1, 1, 1)]:
+        cell = volume_cells((4, 2, 3), wanted)
+        means = [x[present & (cell == c)].mean(axis=0) for c in np.unique(cell[present])]
+        usual = [np.linalg.norm(x[present & (cell == c)], axis=1).mean() for c in np.unique(cell[present])]
+        want = np.linalg.norm(means, axis=1).sum() / sum(usual)
+        got = shrinking(np.where(present[:, None], x, 0), present, cell)
+        assert got == pytest.approx(want)
+        assert got <= 1 + 1e-12
+
+
+def test_a_network_that_pools_to_its_own_shape_answers_as_it_did():
+    store = Workspace.open(SAMPLES).store("digits-vit-patches")
+    ask = PooledShapesParams(times=1, rows=4, columns=4, maximum_samples=4)
+    found = pooled_shapes(store.activations("vit.layers.3"), ask)
+    by = {e.name: e for e in found.estimates}
+    assert by["answer, pooled to 1 x 4 x 4"].value == 1.0
+    assert by["length, pooled to 1 x 4 x 4"].value == pytest.approx(1.0)
+    assert found.series["answer, space pooled"][0] < 1.0  # one token in place of sixteen changes something
+    with pytest.raises(ParameterError, match="1 x 5 x 4"):
+        pooled_shapes(
+            store.activations("vit.layers.3"), PooledShapesParams(rows=5, columns=4, maximum_samples=2)
+        )

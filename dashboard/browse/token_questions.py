@@ -128,6 +128,7 @@ QUESTIONS = {  # by name in the URL
             "Do groups of channels (heads) pool the same?": "channel_group_agreement",
             "Which places look alike, as colours?": "token_colours",
             "Which tokens are longer than the others?": "token_norms",
+            "What does pooling to a shape T x h x w change?": "pooled_shapes",
             "Do tokens of one part lie together?": "part_map",
             "How many tokens of each frame for a query?": "query_budget",
             "Do smaller patches lower the loss?": "patch_law",
@@ -215,7 +216,17 @@ QUESTIONS = {  # by name in the URL
 
 
 SAMPLE = "sample"
-IN_THE_OPEN = ("measure", "layer", "head", "query", "mixer", "sharpness")  # what a question is about
+IN_THE_OPEN = (
+    "measure",
+    "layer",
+    "head",
+    "query",
+    "mixer",
+    "sharpness",
+    "times",
+    "rows",
+    "columns",
+)  # what a question is about
 CARRIED = ("layer", "head", SAMPLE)  # what a person looks at, whatever she asks of it
 
 

@@ -4,8 +4,8 @@ what they become as the set grows.
     w_ic = exp(s_ic) / Σ_j exp(s_jc),      f_c = Σ_i w_ic x_ic
 
 over the elements (views, tokens) i of one sample, for every channel c by itself; a column sums to 1. Scores of a
-trained network are s = x W; here they are β times the channel in standard deviations. Equal scores (β = 0) give every element
-1 / T and the mean, one element is returned as it is, and the order of elements changes nothing but the order of lines.
+trained network are s = x W; here they are β times the channel in standard deviations. Equal scores (β = 0) give every
+element 1 / T and the mean, one element is returned as it is, and the order of elements changes the order of lines only.
 Ask for fewer elements than there are and watch what the next one changes.
 
 Told: elements in effect of a channel, exp(entropy of its weights), over their number; the share of channels that the
