@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.activations import ArrayActivations, Layout
+from analysis.compute.networks.random_projections import random_basis
 from analysis.errors import NotFound, ParameterError
 from analysis.methods.attribution.channel_group_agreement import (
     ChannelGroupAgreementParams,
@@ -31,6 +32,7 @@ from analysis.tokens.pooling.projector import cell_attention
 from analysis.tokens.pooling.token_sets import token_sets
 from analysis.tokens.pooling.volume_rule import ladder, pooled_to, shape_of
 from analysis.tokens.pooling.weighted_volume import volume_cells
+from analysis.tokens.projected import KEPT, MASKED, REST, changes, left_of, rebuilt
 from analysis.tokens.read_after import ANSWER, WORDS, Stage, paid, stages
 from analysis.tokens.rule import rule
 from analysis.tokens.rules.mctf import MctfSettings
@@ -286,7 +288,7 @@ def test_pooling_to_a_shape_merges_cells_of_time_rows_and_columns(rng):
     assert shape_of(layout) == (4, 2, 3)
     found = simulate(dump, pooled_to((2, 1, 3)), lambda n: schedule("second", 6 / 24, 3, n)).states[-1]
     cell = np.arange(24)
-    frame, row, column = cell // 6, cell % 6 // 3, cell % 3
+    frame, column = cell // 6, cell % 3
     group = found.place[0][1:]
     for i in range(24):
         same = (frame // 2 == frame[i] // 2) & (column == column[i])
@@ -327,3 +329,44 @@ def test_a_network_that_pools_to_its_own_shape_answers_as_it_did():
         pooled_shapes(
             store.activations("vit.layers.3"), PooledShapesParams(rows=5, columns=4, maximum_samples=2)
         )
+
+
+# ---------------------------------------------------------------------------- random projections and masks
+def test_what_is_rebuilt_is_the_part_that_is_known_and_a_held_out_fit_of_the_rest(rng):
+    """The other way to the same numbers: scikit-learn's ridge on the same folds, its penalty held very small."""
+    from sklearn.linear_model import LinearRegression
+
+    n, t, d, k = 30, 6, 8, 3
+    mix = rng.standard_normal((d, d))
+    x = rng.standard_normal((n * t, d)) @ mix
+    sample, q = np.repeat(np.arange(n), t), random_basis(d, k, rng)
+    left = np.concatenate(left_of([t] * n, 0.5, rng))
+    found = rebuilt(x, sample, q, left, 3, np.random.default_rng(7))
+    fold = (np.random.default_rng(7).permutation(n) % 3)[sample]
+    c = x - x.mean(axis=0)
+    p = q @ q.T
+    for way, known in ((KEPT, c @ p), (REST, c - c @ p)):
+        told = c @ q if way == KEPT else known
+        hat = np.empty_like(c)
+        for f in range(3):
+            model = LinearRegression().fit(told[fold != f], (c - known)[fold != f])
+            hat[fold == f] = known[fold == f] + model.predict(told[fold == f])
+        errors = np.square(c - hat).sum(axis=1)
+        assert found.errors[way].sum() == pytest.approx(errors.sum(), rel=0.02)
+    assert not found.errors[MASKED][left].any()
+    assert (found.errors[MASKED][~left] > 0).all()
+    np.testing.assert_allclose(found.spread, np.square(c).sum(axis=1))
+
+
+def test_what_the_network_goes_on_with_adds_up_and_masks_free_tokens_alone(rng):
+    q, behind = random_basis(6, 2, rng), rng.standard_normal((1, 4, 6))
+    left, free = np.array([False, True, False, True]), np.array([False, True, True, True])
+    made = {w: f(None, behind) for w, f in changes(q, left, free, np.full(6, 9.0)).items()}
+    np.testing.assert_allclose(made[KEPT] + made[REST], behind)
+    np.testing.assert_allclose(made[KEPT] @ q, behind @ q)
+    np.testing.assert_array_equal(made[MASKED][0, [0, 1, 3]], behind[0, [0, 1, 3]])
+    assert (made[MASKED][0, 2] == 9.0).all()
+
+
+def test_masking_leaves_the_share_of_tokens_that_projection_leaves_of_dimensions(rng):
+    assert [int(s.sum()) for s in left_of([10, 20, 3, 1], 0.3, rng)] == [3, 6, 1, 1]

@@ -102,6 +102,7 @@ QUESTIONS = {  # by name in the URL
             "Which samples leave early, which late?": "exit_samples",
             "What do the norms see, and do tokens explode?": "norm_audit",
             "How much of a layer's space is needed?": "random_projection_ablation",
+            "What is rebuilt from a random projection?": "projected_tokens",
             "What did each checkpoint change?": "growth_timeline",
             "Whom does a model merged of experts follow?": "merged_answers",
             "Would learning a new task disturb an old one?": "gradient_overlap",

@@ -12,7 +12,7 @@ Interval: Student's t over samples. Null: of lengths cells of as many tokens of 
 answer as many tokens kept at random behind the same layer.
 
 When it lies: pooled lengths follow how alike neighbours are, and say nothing of what a mean lost; a common offset of
-all tokens keeps means long; images are videos of one frame, of which time cannot be pooled; of rows without a network there
+all tokens keeps means long; images are videos of one frame; of rows without a network there
 is no answer, and samples in a row stand for frames where no column names clips.
 
 Cost: two passes of the network for each sample and shape.
