@@ -172,13 +172,15 @@ def answer_sentence(answer: Mapping, title: str) -> str:
 
 
 def _by_chance(answer: Mapping, which: int) -> str:
-    """The same of as many tokens at random: the mean and the range of the draws."""
+    """The same of as many tokens at random: the mean of the draws, of the cosine with their range."""
     drawn = [one[which] for one in answer.get("by_chance") or ()]
     if not drawn:
         return ""
-    say = _nats if which else number
-    mean, low, high = sum(drawn) / len(drawn), min(drawn), max(drawn)
-    return f" (as many tokens at random: {say(mean)}, {say(low)} to {say(high)} in {len(drawn)} draws)"
+    mean = sum(drawn) / len(drawn)
+    if which:
+        return f" (at random {_nats(mean)})"
+    span = f"{number(min(drawn))} to {number(max(drawn))} in {len(drawn)} draws"
+    return f" (as many tokens at random: {number(mean)}, {span})"
 
 
 def agreement_sentence(answer: Mapping, one: Shown) -> str:
