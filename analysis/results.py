@@ -12,7 +12,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -75,12 +75,13 @@ class Origin:
 
 def digests_of(inputs: Iterable[Mapping]) -> list[str]:
     """What each input of an `Origin` or a recipe held: its digest, with those of the taps that were read beside."""
-    return [str(one.get("digest", "")) + _with(one.get("beside", ())) for one in inputs]
+    return [str(one.get("digest", "")) + _with(one.get("beside")) for one in inputs]
 
 
-def _with(beside: Sequence[Mapping]) -> str:
-    """By tap, whatever the store is called."""
-    held = sorted((str(one["name"]).partition(":")[2], str(one["digest"])) for one in beside)
+def _with(beside) -> str:
+    """By tap, whatever the store is called; what a stranger's file says illegibly counts for nothing."""
+    told = [one for one in beside if isinstance(one, Mapping)] if isinstance(beside, list | tuple) else []
+    held = sorted((str(one.get("name")).partition(":")[2], str(one.get("digest"))) for one in told)
     return "" if not held else f" with {hashlib.sha256(json.dumps(held).encode()).hexdigest()[:32]}"
 
 
