@@ -209,7 +209,13 @@ QUESTIONS = {  # by name in the URL
 
 
 SAMPLE = "sample"
-IN_THE_OPEN = ("measure", "layer", "head", "query", "mixer", "sharpness")  # what a question is about
+IN_THE_OPEN = ("measure", "layer", "head", "mixer", "sharpness")  # what a question is about
+ASKERS = {  # by method the setting that says which token asks: it is chosen on the answer
+    "attention_pattern": "query",
+    "attention_bias": "query",
+    "scan_folded": "token",
+    "reduced_attention": "token",
+}
 CARRIED = ("layer", "head", SAMPLE)  # what a person looks at, whatever she asks of it
 
 
