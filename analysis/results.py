@@ -337,7 +337,9 @@ class TokenMap(Result):
     pictures, such as atoms of a dictionary, that `names` (n) name. What it lies over, one for all or one each:
     `pictures` (1 or n, height, width[, 3]) uint8 on a grid, or `words` (1 or n) of the tokens. `ends` of the colours,
     where they are not those of the values: the same whichever samples are shown. `colours` (n, tokens, 3) uint8 are
-    drawn instead of a scale, where a token has a colour of its own."""
+    drawn instead of a scale, where a token has a colour of its own. Where one token asks for all this, `asked` is its
+    place among `tokens` (tokens,), the numbers by which the method's setting chooses another,
+    called `token_names` (tokens)."""
 
     kind: ClassVar[str] = "token_map"
     samples: np.ndarray
@@ -350,6 +352,9 @@ class TokenMap(Result):
     words: tuple[tuple[str, ...], ...] = ()
     ends: tuple[float, float] | None = None
     colours: np.ndarray | None = None
+    tokens: np.ndarray | None = None
+    token_names: tuple[str, ...] = ()
+    asked: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

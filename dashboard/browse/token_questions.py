@@ -224,13 +224,18 @@ IN_THE_OPEN = (
     "measure",
     "layer",
     "head",
-    "query",
     "mixer",
     "sharpness",
     "times",
     "rows",
     "columns",
 )  # what a question is about
+ASKERS = {  # by method the setting that says which token asks: it is chosen on the answer
+    "attention_pattern": "query",
+    "attention_bias": "query",
+    "scan_folded": "token",
+    "reduced_attention": "token",
+}
 CARRIED = ("layer", "head", SAMPLE)  # what a person looks at, whatever she asks of it
 
 
