@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_figures_planted import filmed
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.networks.random_projections import random_basis
@@ -47,8 +48,7 @@ from analysis.tokens.view import CLASS, PATCH, TEXT, TokenLayout
 from analysis.workspace import Workspace
 from dashboard.browse.token_questions import QUESTIONS
 from dashboard.figures import curve_film, curve_screen
-from dashboard.figures.style import theme
-from tests.test_figures_planted import filmed
+from dashboard.figures.style import theme_named as theme
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "workspace"
 
@@ -381,7 +381,9 @@ def test_masking_leaves_the_share_of_tokens_that_projection_leaves_of_dimensions
 # ---------------------------------------------------------------------------- bars over a film strip
 def budget_of(**more):
     store = Workspace.open(SAMPLES).store("digits-vit-patches")
-    return query_budget(store.activations("vit.layers.3"), QueryBudgetParams(**{"frames": 6, "budget": 40} | more))
+    return query_budget(
+        store.activations("vit.layers.3"), QueryBudgetParams(**{"frames": 6, "budget": 40} | more)
+    )
 
 
 def test_a_budget_lies_over_the_pictures_of_its_frames():
@@ -390,7 +392,9 @@ def test_a_budget_lies_over_the_pictures_of_its_frames():
     assert found.controls == (UNIFORM,)
     assert found.pictures.shape[0] == len(found.x) == 6
     store = Workspace.open(SAMPLES).store("digits-vit-patches")
-    np.testing.assert_array_equal(found.pictures[2], stored_pictures(store.activations("vit.layers.3"), [6])[0])
+    np.testing.assert_array_equal(
+        found.pictures[2], stored_pictures(store.activations("vit.layers.3"), [6])[0]
+    )
     assert found.series[ASKED].sum() == found.series[EXACT].sum() == pytest.approx(40)
     assert np.abs(found.series[ASKED] - found.series[EXACT]).max() < 1  # what rounding does
     assert query_budget(tokens(np.ones((8, 3, 2)) * np.arange(8)[:, None, None])).pictures is None
