@@ -109,23 +109,18 @@ def strip_on_paper(axes, result: Curve, greyscale: bool) -> None:
     from PIL import Image
 
     shown, x = filmed(result), np.asarray(result.x, float)
+    pictures = np.asarray(result.pictures)[shown]
     half = SIDE / 2 * step(result) * max(1, int(np.diff(shown).min()) if len(shown) > 1 else 1)
-    limits = axes.get_xlim()
-    for i in shown:
-        picture = np.asarray(
-            Image.fromarray(np.asarray(result.pictures)[i]).convert("L" if greyscale else "RGB")
-        )
+    limits, shape = axes.get_xlim(), pictures.shape[1] / pictures.shape[2]
+    wide = axes.bbox.width * 2 * half / (limits[1] - limits[0])  # how wide and high a picture may be, in dots
+    half, high = half * min(1.0, axes.bbox.height / (wide * shape)), min(1.0, wide * shape / axes.bbox.height)
+    for at, picture in zip(x[shown], pictures, strict=True):
+        colours = np.asarray(Image.fromarray(picture).convert("L" if greyscale else "RGB"))
         look = {"cmap": "gray", "vmin": 0, "vmax": 255} if greyscale else {}
-        high = picture.shape[0] / picture.shape[1]
-        axes.imshow(
-            picture,
-            extent=(x[i] - half, x[i] + half, 0, high),
-            aspect="auto",
-            interpolation="nearest",
-            **look,
-        )
+        box = (at - half, at + half, 0.5 - high / 2, 0.5 + high / 2)
+        axes.imshow(colours, extent=box, aspect="auto", interpolation="nearest", **look)
     axes.set_xlim(limits)
-    axes.set_ylim(0, max(p.shape[0] / p.shape[1] for p in np.asarray(result.pictures)[shown]))
+    axes.set_ylim(0, 1)
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_visible(False)
