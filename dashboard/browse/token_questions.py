@@ -40,6 +40,7 @@ QUESTIONS = {  # by name in the URL
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
             "Which way does each head look?": "head_offsets",
+            "How local are heads over training?": "head_locality",
             "What does the question read in this text?": "retrieval_strip",
             "Which layers look up the answer?": "retrieval_layers",
             "What does the answer read through all layers?": "attention_rollout",
@@ -81,6 +82,7 @@ QUESTIONS = {  # by name in the URL
             "Do base and novel classes scan differently?": "scan_groups",
             "Where are its poles?": "ssm_poles",
             "What does it answer to an impulse?": "ssm_kernel",
+            "How far has training moved its modes?": "ssm_drift",
             "What do tokens read where keys are fewer?": "reduced_attention",
             "What does a token read along two axes?": "axis_attention",
             "Which bands, frames or columns read which?": "axis_matrix",
@@ -179,6 +181,7 @@ QUESTIONS = {  # by name in the URL
             "Which channels are far larger than others?": "channel_ranges",
             "How many bits does this tap take at an error?": "rate_distortion",
             "What does coding this tap cost the answer?": "coded_answer",
+            "Which layer or model takes more bits?": "bd_rates",
         },
     ),
     "routers": View(

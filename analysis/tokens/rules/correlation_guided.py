@@ -74,6 +74,7 @@ RULES = (
         id="correlation_guided",
         title="Correlation-guided",
         equation="⌈(1 - share with a cosine above τ) n⌉ tokens of largest softmax(q_class k_i / √d) are kept",
+        says="the more tokens repeat each other, the fewer stay; which, the class token's attention says.",
         decide=decide,
         papers=(
             "Token-level Correlation-guided Compression for Efficient Multimodal Document Understanding",
