@@ -249,7 +249,8 @@ class Curve(Result):
     places where a series has no value (series that were measured at different places). `x_labels` (m)
     names the places where these are taps or checkpoints, and the axis then shows names ("": a place between).
     `controls`: names of series that are there to be compared with. An estimate called "<what>, <series>" sums that
-    series up; many lines are ranked by it."""
+    series up; many lines are ranked by it. `bars`: names of series that are drawn as bars. `pictures`
+    (m, height, width[, 3]) uint8: what there is at each place, drawn as a film strip below."""
 
     kind: ClassVar[str] = "curve"
     x: np.ndarray
@@ -265,6 +266,8 @@ class Curve(Result):
     joined: bool = False
     x_labels: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
+    bars: tuple[str, ...] = ()
+    pictures: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ def on_screen(figure, result: Scatter) -> None:
     for i in which:
         x, y = (float(v) for v in np.asarray(result.positions)[i])
         figure.add_layout_image(
-            source=_address(np.asarray(result.pictures)[i]), xref="x", yref="y", x=x, y=y + 0.12 * side,
+            source=address(np.asarray(result.pictures)[i]), xref="x", yref="y", x=x, y=y + 0.12 * side,
             sizex=side, sizey=side, xanchor="center", yanchor="bottom", sizing="contain", layer="above",
         )  # fmt: skip
 
@@ -62,7 +62,7 @@ def on_paper(axes, result: Scatter, greyscale: bool = False) -> None:
         axes.autoscale(True)
 
 
-def _address(picture: np.ndarray) -> str:
+def address(picture: np.ndarray) -> str:
     from PIL import Image
 
     file = io.BytesIO()
