@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import BSpline
 
 from analysis.activations import ArrayActivations
 from analysis.errors import InputError, NotFound, ParameterError, ShapeError
 from analysis.methods.tokens.attention_atlas import attention_atlas
+from analysis.methods.tokens.attention_rollout import attention_rollout
 from analysis.methods.tokens.bd_rates import ANSWER, BdRatesParams, bd_rates
+from analysis.methods.tokens.head_functions import HeadFunctionsParams, head_functions
 from analysis.methods.tokens.head_locality import HeadLocalityParams, head_locality
 from analysis.methods.tokens.head_offsets import head_offsets
 from analysis.methods.tokens.ssm_drift import FAMILY, MODES, SsmDriftParams, ssm_drift
@@ -21,9 +24,12 @@ from analysis.sources.checkpoint import open_checkpoint
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
 from analysis.tokens.attention.heads import heads_of
+from analysis.tokens.attention.softmax_distance import of_weights
 from analysis.tokens.cache.rate_curves import counted
 from analysis.tokens.cache.rates import bd_rate, bjontegaard, rising
 from analysis.tokens.cache.recoding import coder_of, rate_and_error
+from analysis.tokens.kan import bases
+from analysis.tokens.kan.head_maps import head_maps
 from analysis.tokens.mixers import mode_paths, ssm
 
 
@@ -363,4 +369,122 @@ def test_the_check_of_bd_rates_fails_on_broken_code(monkeypatch, broken):
 
     monkeypatch.setattr(file, "bjontegaard", broken)
     monkeypatch.setattr(rate_pairs, "bjontegaard", broken)
+    assert not all(line.passed for line in file._check())
+
+
+# ---------------------------------------------------------------------------- functions of heads
+class Weights:
+    """A checkpoint in memory."""
+
+    def __init__(self, state):
+        self.state, self.shapes = state, {k: v.shape for k, v in state.items()}
+
+    def tensor(self, key):
+        return self.state[key]
+
+
+def test_learned_functions_are_read_in_each_of_their_shapes(rng):
+    """By hand: sums of cosines and sines; of splines SciPy's."""
+    a, b = rng.standard_normal((2, 2, 3, 5, 4))  # heads, out, in, K
+    own = Weights(
+        {f"blocks.{i}.attn.karat.{h}.fouriercoeffs": np.stack([a[h], b[h]]) for h in (1, 0) for i in (2, 10)}
+    )
+    x, k = np.linspace(-3, 3, 7), np.arange(1, 5)
+    by_hand = a[1, 2, 4] @ np.cos(np.outer(k, x)) + b[1, 2, 4] @ np.sin(np.outer(k, x))
+    layers = head_maps(own)
+    assert [m.name for m in layers] == ["blocks.2.attn.karat", "blocks.10.attn.karat"]
+    np.testing.assert_allclose(layers[0].functions(1, x)[-1], by_hand)
+    together = head_maps(Weights({"l.attention.map.fouriercoeffs": np.stack([a[:, 0], b[:, 0]])}))[0]
+    assert together.coefficients.shape == (2, 5, 8)
+    plain = head_maps(Weights({"l.attn.fourier_coef": np.concatenate([a[:, 0], b[:, 0]], axis=2)}))[0]
+    np.testing.assert_array_equal(plain.functions(0, x), together.functions(0, x))
+    knots, c = bases.even_knots(-1.0, 1.0, 5, 3), rng.standard_normal((2, 3, 8))
+    spline = head_maps(Weights({"l.attn.coef": c, "l.attn.grid": knots}))[0]
+    inside = np.linspace(-0.99, 0.99, 9)
+    np.testing.assert_allclose(spline.functions(1, inside)[2], BSpline(knots, c[1, 2], 3)(inside), atol=1e-12)
+    assert spline.span() == pytest.approx((-1, 1))
+    assert head_maps(Weights({"l.mlp.coef": c, "l.mlp.grid": knots, "l.attn.coef": c[:, :, :7]})) == []
+
+
+def kan_dump(folder, name, weigh, coefficients=None, rng=None):
+    """A dump with queries, keys and weights `weigh(scores)` of two blocks with two heads; its functions on disk."""
+    from safetensors.numpy import save_file
+
+    rng = rng or np.random.default_rng(3)
+    n, t, e, taps = 5, 8, 3, {}
+    for i in range(2):
+        q, k = rng.standard_normal((2, n, 2, t, e))
+        scores = q @ k.swapaxes(-1, -2) / e**0.5
+        flat = {"queries": q, "keys": k, "attention": weigh(scores)}
+        taps |= {f"blocks.{i}.{w}": v.transpose(0, 2, 1, 3).reshape(n, t, -1) for w, v in flat.items()}
+        taps[f"blocks.{i}.hidden"] = rng.standard_normal((n, t, 6))
+    known = None
+    if coefficients is not None:
+        path = folder / f"{name}.safetensors"
+        save_file(
+            {f"blocks.{i}.attn.fourier_coef": c.astype(np.float32) for i, c in enumerate(coefficients)}, path
+        )
+        known = {"path": str(path), "digest": open_checkpoint(path).digest, "kind": "state_dict"}
+    specs = {k: TapSpec(k, v.shape[2], "float32", "all") for k, v in taps.items()}
+    made = write_store(folder / name, name=name, taps=taps, specs=specs, checkpoint=known)
+    return made.activations("blocks.1.hidden")
+
+
+def softmax(x):
+    x = np.exp(x - x.max(axis=-1, keepdims=True))
+    return x / x.sum(axis=-1, keepdims=True)
+
+
+def test_functions_of_a_checkpoint_are_drawn_over_the_scores_of_its_dump(tmp_path, rng):
+    c = rng.standard_normal((2, 2, 3, 6))
+    found = head_functions(kan_dump(tmp_path, "kan", softmax, c))
+    assert found.title == "Functions of heads in blocks.1.attn, learned"
+    assert found.controls == ("density of scores",)
+    x, k = found.x, np.arange(1, 4)
+    by_hand = (c[1, 0, :, :3] @ np.cos(np.outer(k, x)) + c[1, 0, :, 3:] @ np.sin(np.outer(k, x))).mean(axis=0)
+    np.testing.assert_allclose(found.series["head 1"], by_hand, atol=1e-5)
+    ratio = found.null["head 2"] / np.exp(x)
+    np.testing.assert_allclose(ratio, ratio[0])  # an exponential
+    assert {e.name for e in found.estimates} >= {"below 0, head 1", "explained by an exponential, head 2"}
+    without = head_functions(kan_dump(tmp_path, "first", softmax, c), HeadFunctionsParams(layer=1))
+    assert "blocks.0.attn" in without.title
+    with pytest.raises(NotFound, match="layer 3"):
+        head_functions(kan_dump(tmp_path, "none", softmax, c), HeadFunctionsParams(layer=3))
+
+
+def test_weights_that_are_no_shares_are_told_and_a_rollout_of_negative_ones_refused(tmp_path):
+    plain = head_functions(kan_dump(tmp_path, "soft", softmax))
+    assert max(e.value for e in plain.estimates) < 1e-5
+    np.testing.assert_allclose(plain.series["head 1"], plain.null["head 1"], atol=1e-6)
+    tap = kan_dump(tmp_path, "signed", lambda s: 0.25 * np.cos(s))
+    found = head_functions(tap)
+    by = {e.name: e for e in found.estimates}
+    assert by["negative share of the mass, head 1"].value > 0.01
+    assert by["row sums off 1, head 2"].low > 0.1
+    assert by["away from softmax, head 1"].low > by["away from softmax, head 1"].null
+    said = heads_of(tap, 8, np.random.default_rng(0)).notes
+    assert any("is negative and counts as 0 here" in note for note in said)
+    assert any("sum to 1 only within" in note for note in said)
+    with pytest.raises(InputError, match="weights of attention below 0"):
+        attention_rollout(tap)
+    attention_rollout(kan_dump(tmp_path, "whole", softmax))
+
+
+def test_a_dump_without_queries_has_no_scores_to_compare_with(tmp_path, rng):
+    tap = dumped(tmp_path, "a", rng.dirichlet(np.ones(SIDE**2), (LAYERS, 4, HEADS, SIDE**2)))
+    with pytest.raises(InputError, match="without queries and keys"):
+        head_functions(tap)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("explained", lambda x, y: 1 - np.square(y - np.exp(x)).sum() / (y @ y)),
+        ("of_weights", lambda name, paid, soft, may: of_weights(name, np.abs(paid), soft, may)),
+    ],
+)
+def test_the_check_of_head_functions_fails_on_broken_code(monkeypatch, name, broken):
+    from analysis.methods.tokens import head_functions as file
+
+    monkeypatch.setattr(file, name, broken)
     assert not all(line.passed for line in file._check())

@@ -36,6 +36,7 @@ QUESTIONS = {  # by name in the URL
         {
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
+            "Which function does each head apply?": "head_functions",
             "Which way does each head look?": "head_offsets",
             "How local are heads over training?": "head_locality",
             "What does the question read in this text?": "retrieval_strip",
