@@ -103,6 +103,7 @@ QUESTIONS = {  # by name in the URL
             "What do the norms see, and do tokens explode?": "norm_audit",
             "How much of a layer's space is needed?": "random_projection_ablation",
             "What did each checkpoint change?": "growth_timeline",
+            "What is the loss along the path of training?": "loss_slices",
             "Whom does a model merged of experts follow?": "merged_answers",
             "Would learning a new task disturb an old one?": "gradient_overlap",
             "How far has tuning moved each layer?": "adapted_features",

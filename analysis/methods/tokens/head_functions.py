@@ -240,8 +240,8 @@ def _cost(shapes, params: HeadFunctionsParams) -> Cost:
 
 
 def _check() -> tuple[CheckLine, ...]:
-    """Splines fitted to 3 exp are one up to the factor; a cosine is what it is; softmax is not away from itself, and twice its weights
-    have row sums off by 1."""
+    """Splines fitted to 3 exp are one up to the factor; a cosine is what it is; softmax is not away from itself, and
+    twice its weights have row sums off by 1."""
     x = np.linspace(-np.pi, np.pi, 400)
     knots = bases.even_knots(-2.0, 2.0, 40, 3)
     inside = np.linspace(-1.99, 1.99, 400)
