@@ -49,10 +49,15 @@ def slice_reading(told, names) -> str:
     share, last = by[f"share of the path in the {NAMES[0]}"], by[f"loss at {names[-1]}"]
     barrier, bent = by["barrier on the straight line"], by[f"curvature of the {NAMES[0]} at the end"]
     rises = barrier.low is not None and barrier.low > 0
-    more = "more" if bent.value > bent.null else "less"
-    return (
-        f"The first component holds {share.value:.0%} of the path (a random walk: {share.null:.0%}). The loss goes "
-        f"from {last.null:.3g} to {last.value:.3g} nats; on the straight line between both ends it "
-        f"{f'rises by {barrier.value:.2g} above them' if rises else 'meets no barrier'}. Along the component it bends "
-        f"{more} than along random directions."
+    said = (
+        f"lies up to {barrier.value:.2g} above the line between both losses" if rises else "meets no barrier"
     )
+    text = (
+        f"The first component holds {share.value:.0%} of the path (a random walk: {share.null:.0%}). The loss goes "
+        f"from {last.null:.3g} to {last.value:.3g} nats; straight from {names[0]} to {names[-1]} it {said}."
+    )
+    if bent.low is None or bent.low <= bent.null <= bent.high:
+        return (
+            f"{text} Along the component it does not bend surely more or less than along random directions."
+        )
+    return f"{text} Along the component it bends {'more' if bent.low > bent.null else 'less'} than along random ones."
