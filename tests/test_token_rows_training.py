@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 from scipy.linalg import svd
 
-from analysis.activations import ArrayActivations
+from analysis.activations import ArrayActivations, Layout
 from analysis.compute.networks.optimiser_path import path_components, random_like
 from analysis.errors import InputError, NotFound, ParameterError, ShapeError
 from analysis.methods.tokens.attention_atlas import attention_atlas
 from analysis.methods.tokens.attention_rollout import attention_rollout
 from analysis.methods.tokens.bd_rates import ANSWER, BdRatesParams, bd_rates
+from analysis.methods.tokens.gate_order import gate_order
 from analysis.methods.tokens.head_functions import HeadFunctionsParams, head_functions
 from analysis.methods.tokens.head_locality import HeadLocalityParams, head_locality
 from analysis.methods.tokens.head_offsets import head_offsets
@@ -613,4 +614,79 @@ def test_the_check_of_slices_fails_on_broken_code(monkeypatch, name, broken):
     from analysis.methods.tokens import loss_slices as file
 
     monkeypatch.setattr(file, name, broken)
+    assert not all(line.passed for line in file._check())
+
+
+# ---------------------------------------------------------------------------- channel and spatial gates in either order
+def gates(rng, n=20, c=5, t=7):
+    g, s, x = rng.random((n, c)), rng.random((n, t)), rng.standard_normal((n, t, c))
+    layout = Layout(np.arange(n + 1) * t)
+    spatial = ArrayActivations(s.reshape(-1, 1), "spatial", layout=layout)
+    return (
+        g,
+        s,
+        x,
+        ArrayActivations(g, "channel"),
+        spatial,
+        ArrayActivations(x.reshape(-1, c), "x", layout=layout),
+    )
+
+
+def test_difference_is_what_least_squares_leaves_of_the_sequential_output(rng):
+    """A second way: regress the sequential output on the parallel one, sample by sample, with inputs and without."""
+    g, s, x, *taps = gates(rng)
+    for inputs, some in ((x, taps), (np.ones_like(x), taps[:2])):
+        beside = ((g[:, None] + s[:, :, None]) * inputs).reshape(len(g), -1)
+        after = (g[:, None] * s[:, :, None] * inputs).reshape(len(g), -1)
+        left = [
+            np.linalg.lstsq(p[:, None], q, rcond=None)[1][0] / (q @ q)
+            for p, q in zip(beside, after, strict=True)
+        ]
+        found = gate_order(*some)
+        by = {e.name: e for e in found.estimates}
+        assert by["difference that no factor mends"].value == pytest.approx(np.mean(left), rel=1e-9)
+        size = np.square(inputs).reshape(len(g), -1).sum(axis=1)
+        assert by["left of the input, sequential"].value == pytest.approx(
+            np.sqrt(np.square(after).sum(axis=1) / size).mean()
+        )
+        assert by["left of the input, parallel"].value == pytest.approx(
+            np.sqrt(np.square(beside).sum(axis=1) / size).mean() / 2
+        )
+        assert found.counts["samples"].sum() == found.null.sum() == len(g)
+
+
+def test_gates_before_their_sigmoid_and_shares_of_positions_are_taken_alike(rng):
+    g, s, _, channel, spatial, x = gates(rng)
+    logit = [ArrayActivations(np.log(v / (1 - v)), n, layout=tap.layout) for v, n, tap in (
+        (g, "channel", channel), (s.reshape(-1, 1), "spatial", spatial))]  # fmt: skip
+    one, two = gate_order(channel, spatial, x), gate_order(*logit, x)
+    assert two.estimates[0].value == pytest.approx(one.estimates[0].value, rel=1e-9)
+    assert sum("A sigmoid is taken" in c for c in two.caveats) == 2
+    pooled = gate_order(channel, ArrayActivations(s, "positions as units"))
+    assert pooled.estimates[0].value == pytest.approx(gate_order(channel, spatial).estimates[0].value)
+
+
+def test_gates_that_know_each_other_are_told_from_gates_that_do_not(rng):
+    """Where a sample's two gates are sharp together, the order matters less than with another sample's."""
+    sharp = np.repeat([0.02, 0.98], 40)[:, None]
+    power = 1 + 8 * sharp
+    g, s = rng.random((80, 30)) ** power, rng.random((80, 30)) ** power
+    found = gate_order(ArrayActivations(g, "g"), ArrayActivations(s, "s"))
+    assert found.estimates[1].high < 0
+    assert found.reading.endswith("differ more.")
+    free = gate_order(ArrayActivations(rng.random((80, 30)), "g"), ArrayActivations(s, "s"))
+    assert free.estimates[1].low < 0 < free.estimates[1].high
+
+
+def test_what_is_gated_has_to_fit(rng):
+    *_, channel, spatial, _ = gates(rng)
+    with pytest.raises(ShapeError, match="7 of 5"):
+        gate_order(channel, spatial, ArrayActivations(rng.standard_normal((20, 5)), "x"))
+
+
+def test_the_check_of_gate_order_fails_on_broken_code(monkeypatch):
+    from analysis.methods.tokens import gate_order as file
+
+    real = file._compared
+    monkeypatch.setattr(file, "_compared", lambda g, s, w: real(g, g[: len(s)], w))
     assert not all(line.passed for line in file._check())

@@ -195,6 +195,7 @@ QUESTIONS = {  # by name in the URL
             "How much of a module does each token use?": "learners_used",
             "What does each scale add to a count?": "scale_counts",
             "Do gates answer to the sample, or only scale?": "gate_maps",
+            "Do gates act alike in parallel and in sequence?": "gate_order",
             "Fewest channels that would do for a sample?": "channel_mass",
         },
     ),
