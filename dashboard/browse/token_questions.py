@@ -18,6 +18,9 @@ QUESTIONS = {  # by name in the URL
         {
             "Which rule keeps the answer at equal cost?": "token_ledger",
             "What became of this sample's tokens?": "token_film",
+            "What is read once tokens are gone?": "reading_after_drops",
+            "What does each criterion of merging pick?": "merge_criteria",
+            "What does each sub-image of a page cost?": "crop_bill",
             "Does it take less time, too?": "latency",
             "Do rules keep the same tokens?": "rule_agreement",
             "Where on the picture do tokens survive?": "token_survival",
@@ -102,6 +105,7 @@ QUESTIONS = {  # by name in the URL
             "Which samples leave early, which late?": "exit_samples",
             "What do the norms see, and do tokens explode?": "norm_audit",
             "How much of a layer's space is needed?": "random_projection_ablation",
+            "What is rebuilt from a random projection?": "projected_tokens",
             "What did each checkpoint change?": "growth_timeline",
             "What is the loss along the path of training?": "loss_slices",
             "Whom does a model merged of experts follow?": "merged_answers",
@@ -120,12 +124,16 @@ QUESTIONS = {  # by name in the URL
         {
             "Which pooling keeps the labels best?": "pooling_curve",
             "Which tokens carry the pooled value?": "pooled_weights",
+            "Which element does each channel take?": "set_weight_map",
             "Do first hits ranked again find more?": "refined_ranking",
             "How many tokens does a sample need?": "nested_budget",
             "How much hangs on single tokens?": "pooling_influence",
             "What do coarse tokens tell of fine ones?": "projector_coverage",
+            "Which patches does a coarse token come from?": "coarse_sources",
+            "Do groups of channels (heads) pool the same?": "channel_group_agreement",
             "Which places look alike, as colours?": "token_colours",
             "Which tokens are longer than the others?": "token_norms",
+            "What does pooling to a shape T x h x w change?": "pooled_shapes",
             "Do tokens of one part lie together?": "part_map",
             "How many tokens of each frame for a query?": "query_budget",
             "Do smaller patches lower the loss?": "patch_law",
@@ -215,7 +223,17 @@ QUESTIONS = {  # by name in the URL
 
 
 SAMPLE = "sample"
-IN_THE_OPEN = ("measure", "layer", "head", "query", "mixer", "sharpness")  # what a question is about
+IN_THE_OPEN = (
+    "measure",
+    "layer",
+    "head",
+    "query",
+    "mixer",
+    "sharpness",
+    "times",
+    "rows",
+    "columns",
+)  # what a question is about
 CARRIED = ("layer", "head", SAMPLE)  # what a person looks at, whatever she asks of it
 
 
