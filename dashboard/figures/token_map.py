@@ -89,7 +89,7 @@ def notes(result: TokenMap, *, greyscale=False, **_ignored) -> tuple[str, ...]:
     if not np.isfinite(shown).all():
         said.append("white: no value there" if greyscale else "grey: no value there")
     if on_grid(result) and result.leading:
-        said.append(f"{result.leading} token(s) that are not on the picture: in the table only")
+        said.append(f"{result.leading} token(s) outside the picture: in the table only")
     if result.grid is not None and not on_grid(result):
         said.append("the tokens do not fill the grid, so they are drawn in a row")
     if result.colours is None and (
