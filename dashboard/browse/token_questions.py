@@ -71,6 +71,7 @@ QUESTIONS = {  # by name in the URL
             "Does each mixer matter?": "mixer_ablation",
             "Where does the work go, and is this task long?": "attention_work",
             "What does a scan over the image see?": "scan_folded",
+            "How are the routes of a scan weighted?": "route_weights",
             "What of the picture reaches a place?": "influence_map",
             "What hangs on the order of tokens?": "token_order",
             "Where does a token differ from its neighbours?": "local_pooling",

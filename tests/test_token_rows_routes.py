@@ -1,0 +1,111 @@
+"""What a network does along routes, by groups of classes, around one patch and for each task, by second ways."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.activations import ArrayActivations, Layout
+from analysis.errors import InputError, NotFound, ParameterError
+from analysis.methods.tokens.route_weights import RouteWeightsParams, route_weights
+from analysis.methods.tokens.scan_folded import ScanFoldedParams, scan_folded
+from analysis.tokens.mixers.folding import WEIGHED, along
+from analysis.tokens.mixers.route_weights import CROSS, named_routes
+from analysis.tokens.mixers.routes import folded, inverse, route, several
+
+GRID = (3, 4)
+
+
+def tokens(rng, n=6):
+    x = rng.standard_normal((12 * n, 5))
+    return ArrayActivations(x, "tokens", layout=Layout(np.arange(n + 1) * 12, grid=GRID))
+
+
+# ---------------------------------------------------------------------------- weights of routes
+def test_shares_are_the_softmax_of_recorded_logits_averaged_over_tokens_and_samples(rng):
+    logits = 3 * rng.standard_normal((40, 4))
+    found = route_weights(ArrayActivations(logits, "w", layout=Layout(np.arange(0, 41, 5))))
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.values, p.mean(axis=0), atol=1e-12)
+    assert found.names == CROSS
+    assert "The order of routes is not recorded" in " ".join(found.caveats)
+    assert found.start + found.values.sum() + found.residual == pytest.approx(found.end)
+
+
+def test_the_null_of_shares_is_that_of_weights_exchanged_in_each_sample(rng):
+    p = rng.dirichlet([4.0, 2.0, 1.0], 30)
+    found = route_weights(ArrayActivations(p, "w"))
+    drawn = np.array([rng.permuted(p, axis=1).mean(axis=0)[0] for _ in range(4000)])
+    np.testing.assert_allclose(
+        [found.null_low[0], found.null_high[0]], np.percentile(drawn, [2.5, 97.5]), atol=0.01
+    )
+    assert found.estimates[0].p_value < 1e-4  # 4 of 7 against a third
+    even = route_weights(ArrayActivations(rng.dirichlet([2.0, 2.0, 2.0], 30), "w"))
+    assert min(e.p_value for e in even.estimates[:3]) > 1e-3
+
+
+def test_heads_lie_one_after_the_other(rng):
+    p = np.concatenate([rng.dirichlet(np.ones(2), 20), rng.dirichlet(np.ones(2), 20)], axis=1)
+    tap = ArrayActivations(p, "w")
+    for head in (1, 2):
+        own = route_weights(tap, RouteWeightsParams(heads=2, head=head)).values
+        np.testing.assert_allclose(own, p[:, 2 * head - 2 : 2 * head].mean(axis=0))
+    both = route_weights(tap, RouteWeightsParams(heads=2)).values
+    np.testing.assert_allclose(both, p.reshape(20, 2, 2).mean(axis=(0, 1)))
+    with pytest.raises(InputError, match="for 3 head"):
+        route_weights(tap, RouteWeightsParams(heads=3))
+
+
+def test_routes_are_called_as_asked_or_as_units_are(rng):
+    assert named_routes(("0", "1", "2"), "row; col; snake back")[0] == ("row", "col", "snake, backwards")
+    assert named_routes(("row", "column_back"), "")[0] == ("row", "column, backwards")
+    assert named_routes(("0", "1", "2"), "")[0] == ("route 1", "route 2", "route 3")
+    with pytest.raises(ParameterError, match="one for each weight"):
+        named_routes(("0", "1"), "row")
+
+
+@pytest.mark.parametrize("name", list(several(GRID)))
+def test_a_route_and_its_inverse_compose_to_nothing(name):
+    order = route(name, GRID)
+    np.testing.assert_array_equal(order[inverse(order)], np.arange(12))
+    np.testing.assert_array_equal(folded(folded(np.arange(144.0).reshape(12, 12), order), inverse(order)),
+                                  np.arange(144.0).reshape(12, 12))  # fmt: skip
+
+
+def test_the_folded_scan_shows_routes_beside_their_weights(rng):
+    tap = tokens(rng)
+    weights = ArrayActivations(rng.dirichlet(np.ones(4), 6), "w")
+    found = scan_folded(
+        tap, weights, params=ScanFoldedParams(sample=2, token=7, routes="row; column; snake; diagonal")
+    )
+    w = weights.values[2]
+    assert found.names[0] == WEIGHED
+    assert found.names[1:] == tuple(
+        f"{n}: {v:.0%}" for n, v in zip(("row", "column", "snake", "diagonal"), w, strict=True)
+    )
+    x = found_rows(tap, 2)
+    maps = [along(x, route(n, GRID), 8.0)[7] for n in ("row", "column", "snake", "diagonal")]
+    whole = sum(v * m for v, m in zip(w, maps, strict=True))
+    np.testing.assert_allclose(found.values[0], whole / np.abs(whole).sum(), atol=1e-9)
+
+
+def found_rows(tap, sample):
+    """As the method reads them: centred over all rows, of unit size."""
+    from analysis.tokens.mixers.reading import row_tokens
+
+    rows = row_tokens(tap, 100, np.random.default_rng(0))
+    return rows.x[int(np.flatnonzero(rows.samples == sample)[0])]
+
+
+def test_weights_are_of_the_same_sample_by_its_id(rng):
+    tap = tokens(rng)
+    p = rng.dirichlet(np.ones(4), 6)
+    turned = ArrayActivations(p[::-1], "w", {"id": np.array([str(i) for i in range(6)])[::-1]})
+    plain = ArrayActivations(p, "w")
+    asked = ScanFoldedParams(sample=1)
+    assert scan_folded(tap, turned, params=asked).names == scan_folded(tap, plain, params=asked).names
+    other = ArrayActivations(p, "w", {"id": np.array([f"x{i}" for i in range(6)])})
+    with pytest.raises(NotFound, match="same samples"):
+        scan_folded(tap, other, params=asked)
+    with pytest.raises(InputError, match="Name them in the settings"):
+        scan_folded(tap, ArrayActivations(rng.dirichlet(np.ones(3), 6), "w"), params=asked)
