@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import InputError, NotFound, ParameterError
 from analysis.methods.tokens.route_weights import RouteWeightsParams, route_weights
 from analysis.methods.tokens.scan_folded import ScanFoldedParams, scan_folded
+from analysis.methods.tokens.scan_group_matrices import (
+    BASE,
+    NOVEL,
+    ScanGroupMatricesParams,
+    scan_group_matrices,
+)
 from analysis.tokens.mixers.folding import WEIGHED, along
+from analysis.tokens.mixers.reading import decaying_scan, row_tokens
 from analysis.tokens.mixers.route_weights import CROSS, named_routes
 from analysis.tokens.mixers.routes import folded, inverse, route, several
+from analysis.tokens.mixers.scan_matrices import shares_of, together
 
 GRID = (3, 4)
 
@@ -91,8 +100,6 @@ def test_the_folded_scan_shows_routes_beside_their_weights(rng):
 
 def found_rows(tap, sample):
     """As the method reads them: centred over all rows, of unit size."""
-    from analysis.tokens.mixers.reading import row_tokens
-
     rows = row_tokens(tap, 100, np.random.default_rng(0))
     return rows.x[int(np.flatnonzero(rows.samples == sample)[0])]
 
@@ -109,3 +116,69 @@ def test_weights_are_of_the_same_sample_by_its_id(rng):
         scan_folded(tap, other, params=asked)
     with pytest.raises(InputError, match="Name them in the settings"):
         scan_folded(tap, ArrayActivations(rng.dirichlet(np.ones(3), 6), "w"), params=asked)
+
+
+# ---------------------------------------------------------------------------- scan matrices by group
+def labelled(x, label, n_tokens=6):
+    layout = Layout(np.arange(len(label) + 1) * n_tokens)
+    return ArrayActivations(x, "rows", {"label": label}, layout)
+
+
+def test_group_matrices_are_means_of_row_shares_by_hand(rng):
+    label = np.arange(12) % 4
+    tap = labelled(rng.standard_normal((72, 5)), label)
+    rows = row_tokens(tap, 100, np.random.default_rng(0)).x
+    shares = []
+    for x in rows:
+        m = np.abs(decaying_scan(x, x))
+        shares.append(m / m.sum(axis=1, keepdims=True))
+    shares = np.array(shares)
+    asked = {"novel": "3, 0", "exchanges": 39}
+    second = np.isin(label, [0, 3])
+    for measure, wanted in ((NOVEL, shares[second].mean(axis=0)), (BASE, shares[~second].mean(axis=0))):
+        found = scan_group_matrices(tap, ScanGroupMatricesParams(measure=measure, **asked))
+        np.testing.assert_allclose(found.values, wanted, atol=1e-12)
+    found = scan_group_matrices(tap, ScanGroupMatricesParams(**asked))
+    gap = shares[second].mean(axis=0) - shares[~second].mean(axis=0)
+    np.testing.assert_allclose(found.values, gap, atol=1e-12)
+    assert found.estimates[0].value == pytest.approx(0.5 * np.abs(gap).sum(axis=1).mean())
+    lag = np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    far = (shares * lag).sum(axis=(1, 2)) / 6
+    assert found.estimates[1].value == pytest.approx(far[second].mean() - far[~second].mean())
+    welch = ttest_ind(far[second], far[~second], equal_var=False).confidence_interval()
+    assert (found.estimates[1].low, found.estimates[1].high) == pytest.approx((welch.low, welch.high))
+
+
+def test_neighbours_of_long_scans_are_added_up_and_keep_their_sums():
+    p = shares_of(np.tri(130))
+    starts = np.arange(0, 130, 3)
+    found = together(p, starts)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    assert found[2, 1] == pytest.approx(p[6:9, 3:6].sum() / 3)
+    assert found[-1, -1] == pytest.approx(p[129:, 129:].sum())
+
+
+@pytest.mark.parametrize("kind", ["mamba", "mamba2"])
+def test_matrices_of_a_network_are_those_that_it_runs(kind, monkeypatch, rng):
+    from test_token_mixers import opened
+
+    from analysis.tokens.mixers import scan_matrices as reading
+
+    _, mixers = opened(kind)
+    monkeypatch.setattr(reading, "network_mixers", lambda *_: mixers)
+    monkeypatch.setattr(reading, "FEWEST", 1)
+    found = reading.scan_matrices(tokens(rng), 9, 1, "the network", rng, lambda *_: None)
+    assert found.layer == mixers.layers[0]
+    own = mixers.read(0)
+    channels = own.some(0, 16)
+    m = np.abs(own.give(0, channels)).mean(axis=0)
+    t = found.tokens
+    np.testing.assert_allclose(found.shares[0], shares_of(m[:t, :t]), atol=1e-12)
+
+
+def test_groups_that_scan_alike_are_not_told_apart(rng):
+    p = []
+    for _ in range(20):
+        tap = labelled(rng.standard_normal((24 * 4, 4)), np.arange(24) % 2, 4)
+        p.append(scan_group_matrices(tap, ScanGroupMatricesParams(exchanges=39)).estimates[0].p_value)
+    assert 0.25 < np.mean(p) < 0.75  # uniform: 0.5 with a standard error of 0.065

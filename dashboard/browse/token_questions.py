@@ -77,6 +77,7 @@ QUESTIONS = {  # by name in the URL
             "Where does a token differ from its neighbours?": "local_pooling",
             "How long does a state space remember?": "ssm_memory",
             "Do base and novel classes scan differently?": "scan_groups",
+            "Do they scan in different patterns?": "scan_group_matrices",
             "Where are its poles?": "ssm_poles",
             "What does it answer to an impulse?": "ssm_kernel",
             "What do tokens read where keys are fewer?": "reduced_attention",
