@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import InputError, NotFound, ParameterError
+from analysis.methods.tokens.influence_map import InfluenceMapParams, influence_map
 from analysis.methods.tokens.route_weights import RouteWeightsParams, route_weights
 from analysis.methods.tokens.scan_folded import ScanFoldedParams, scan_folded
 from analysis.methods.tokens.scan_group_matrices import (
@@ -16,6 +19,8 @@ from analysis.methods.tokens.scan_group_matrices import (
     ScanGroupMatricesParams,
     scan_group_matrices,
 )
+from analysis.tokens.mixers.fields import closed, raster, stepped
+from analysis.tokens.mixers.fields import measured as field_of
 from analysis.tokens.mixers.folding import WEIGHED, along
 from analysis.tokens.mixers.reading import decaying_scan, row_tokens
 from analysis.tokens.mixers.route_weights import CROSS, named_routes
@@ -182,3 +187,58 @@ def test_groups_that_scan_alike_are_not_told_apart(rng):
         tap = labelled(rng.standard_normal((24 * 4, 4)), np.arange(24) % 2, 4)
         p.append(scan_group_matrices(tap, ScanGroupMatricesParams(exchanges=39)).estimates[0].p_value)
     assert 0.25 < np.mean(p) < 0.75  # uniform: 0.5 with a standard error of 0.065
+
+
+# ---------------------------------------------------------------------------- one patch, and a scan by rows
+def test_numbers_around_a_patch_are_sums_by_hand(rng):
+    maps = rng.random((2, 4, 6))
+    maps /= maps.sum(axis=(1, 2), keepdims=True)
+    i, j = np.abs(np.arange(4) - 1), np.abs(np.arange(6) - 4)
+    found = field_of(maps, (0.3, 0.7))  # row 1, column 4
+    for k, m in enumerate(maps):
+        down, across = (m * i[:, None]).sum(), (m * j).sum()
+        wanted = [(m * np.hypot(i[:, None], j)).sum(), down, across, across / down * i.mean() / j.mean()]
+        np.testing.assert_allclose(found[k, :4], wanted, rtol=1e-9)
+        assert found[k, 5] == pytest.approx(m[1].sum())
+        assert found[k, 6] == pytest.approx(m[1, 5] + m[2:].sum())
+
+
+def test_the_scan_beside_a_patch_is_the_row_of_the_scan_matrix(rng):
+    x = rng.standard_normal((20, 6))
+    unit = x - x.mean(axis=0)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    whole = decaying_scan(unit, unit, 3.0)[13] ** 2  # row 2, column 3 of 4 x 5
+    np.testing.assert_allclose(raster(x, (4, 5), (0.6, 0.7), 3.0).ravel(), whole / whole.sum(), atol=1e-12)
+
+
+def test_a_scan_by_rows_streaks_and_an_even_field_does_not(rng):
+    tap = ArrayActivations(rng.standard_normal((5 * 64, 6)), layout=Layout(np.arange(6) * 64, grid=(8, 8)))
+    found = influence_map(tap, InfluenceMapParams(down=0.2, across=0.9, forgets=4.0))
+    by = {e.name: e for e in found.estimates}
+    scan = by["share in its own row, scan by rows"]
+    assert scan.low > scan.null > 0.1  # an eighth
+    assert by["share from behind it, scan by rows"].value == 0.0
+    assert by["share from behind it"].low > 0  # softmax reads both ways
+    assert found.names[1] == "scan by rows, mean"
+    at = int(0.2 * 8) * 8 + int(0.9 * 8)
+    assert (found.values[1, at + 1 :] == 0).all()
+    assert found.values[1].argmax() == at
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.3, 0.3), (0.5, 0.1)])
+def test_the_plane_recurrence_by_steps_is_its_closed_form_and_its_sum_is_bounded(a, b):
+    assert np.abs(stepped(a, b, 20) - closed(a, b, 20)).max() < 5e-16
+    assert stepped(a, b, 80).sum() == pytest.approx(1 / (1 - a - b), rel=1e-6)
+    assert stepped(0.6, 0.5, 40)[-1].max() > 1  # a + b > 1 grows
+
+
+def test_a_network_tells_both_of_one_picture():
+    """The sample network run again: the scan is over what its own layer gives."""
+    from analysis.workspace import Workspace
+
+    place = Path(__file__).parents[1] / "sample_data" / "workspace"
+    tap = Workspace(place).activations("digits-resnet:resnet.encoder.stages.1")
+    found = influence_map(tap, InfluenceMapParams(maximum_samples=3, directions=2, sample=4))
+    assert found.names[2] == "the place, sample 4"
+    assert "The network was run on 4" in " ".join(found.caveats)
+    assert len(found.pictures) == 5

@@ -7,7 +7,7 @@ with y_p what the layer gives at place p. torch is imported when a network is op
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,24 +26,27 @@ BATCH = 8
 class Influence:
     """`maps` (n, places, rows, columns) over the cells of the layer's grid, not normalised, of the samples at the
     places `samples` (n,) of the store; `pictures`, the mean of all and the first (2, height, width[, 3]), or None;
-    `note`, of which samples."""
+    `note`, of which samples; `beside` (n, rows, columns), what was asked of the layer's places themselves, or None."""
 
     maps: np.ndarray
     samples: np.ndarray
     pictures: np.ndarray | None
     note: str
+    beside: np.ndarray | None = None
 
 
 def input_influence(
     tap, maximum: int, at: tuple[tuple[float, float], ...], draws: int, rng: np.random.Generator,
     progress: Progress = no_progress, also: int | None = None,
+    beside: Callable[[np.ndarray, tuple[int, int]], np.ndarray] | None = None,
 ) -> Influence:  # fmt: skip
     """Of at most `maximum` samples of a stored tap, a random part above, and of the sample `also`; at places given as
-    shares (down, across) of the layer's grid.
+    shares (down, across) of the layer's grid. `beside` is asked of what the layer gives, ((cells, d), grid).
 
     Raises InputError, NotFound: the network cannot be run again; its input is no picture; the layer has no grid.
     """
     run = rerun(tap, tap.layout.n_samples, partial=True, rng=rng)
+    more: list[np.ndarray] = []
     some = with_one(np.asarray(run.samples), maximum, rng, also)
     name, maps, total, first = tap.name.partition(":")[2] or tap.name, [], 0.0, None
     seed = int(rng.integers(2**31))
@@ -58,11 +61,14 @@ def input_influence(
         with hooked_run(run.loaded.module, [name], gradients=True) as caught:
             run.loaded.run(given)
         y, grid = _on_grid(caught[name], tap)
+        if beside is not None:
+            more += [beside(one, grid) for one in y.detach().double().numpy()]
         maps.append(np.stack([_map(y, x, grid, place, draws, seed) for place in at], axis=1))
     note = f"The network was run on {len(some):,} of {run.n:,} samples that were recorded."
     both = [picture_of(one) for one in (total / len(some), first)]
     pictures = None if both[0] is None else np.stack(both)
-    return Influence(np.concatenate(maps), np.asarray(run.samples)[some], pictures, note)
+    return Influence(np.concatenate(maps), np.asarray(run.samples)[some], pictures, note,
+                     np.stack(more) if more else None)  # fmt: skip
 
 
 def with_one(samples: np.ndarray, maximum: int, rng: np.random.Generator, also: int | None) -> np.ndarray:

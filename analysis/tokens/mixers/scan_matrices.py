@@ -24,8 +24,8 @@ FEWEST, SHOWN = 6, 64  # samples; tokens that are drawn one by one
 @dataclass(frozen=True)
 class ScanMatrices:
     """`shares` (n, T, T) of what is read, neighbours together; `far` (n,) mean |t - s| read from, in tokens; `even`,
-    the same of reading all alike; of the samples `samples` (n,), in the layer called `layer` of `what`; `starts` (T,) first
-    token of each run; `notes`."""
+    the same of reading all alike; of the samples `samples` (n,), in the layer called `layer` of `what`; `starts` (T,)
+    first token of each run; `tokens` of a sample; `notes`."""
 
     shares: np.ndarray
     far: np.ndarray
