@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 
-from analysis import pipeline, registry  # noqa: E402
+from analysis import pipeline  # noqa: E402
 from analysis.errors import LoupeError, NotFound  # noqa: E402
 from analysis.workspace import Workspace  # noqa: E402
 from dashboard.cli import main  # noqa: E402
@@ -204,7 +204,7 @@ def test_latents_and_the_feature_branch_are_recorded_and_asked(place, rng, capsy
     asked = {"source": "the network's own cross-attention"}
     plain = [rng.standard_normal((64, 3)), rng.standard_normal((64, 3))]
     said = " ".join(pipeline.run("prompt_attention", plain, asked).caveats)
-    work = recorded(said, "perceiving", taps=("*latents*", "*patches*", "stage*"))
+    work = recorded(said, "perceiving", taps=("*latents*", "*patches*", "stage*", "outputs.logits"))
     taps = [work.activations(f"mine:{name}") for name in ("latents", "patches")]
     found = pipeline.run("prompt_attention", taps, {"sample": 5})
     with torch.no_grad():
@@ -212,9 +212,8 @@ def test_latents_and_the_feature_branch_are_recorded_and_asked(place, rng, capsy
         patches = network.stage2(network.stage1(x).relu()).flatten(2).transpose(1, 2)
         a = (network.codes @ patches[0].T / 6**0.5).softmax(dim=-1).numpy()
     np.testing.assert_allclose(found.values, 64 * a, rtol=2e-3)
-    branch = [work.activations(f"mine:{name}") for name in ("stage1", "stage2")]
-    method = registry.method("exit_divergence")
-    told = pipeline.run("exit_divergence", branch if method.more_inputs else branch[: method.inputs])
+    branch = [work.activations(f"mine:{name}") for name in ("stage1", "stage2", "outputs.logits")]
+    told = pipeline.run("exit_divergence", branch)
     assert told.estimates
 
 

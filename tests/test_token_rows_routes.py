@@ -19,6 +19,7 @@ from analysis.methods.tokens.scan_group_matrices import (
     ScanGroupMatricesParams,
     scan_group_matrices,
 )
+from analysis.methods.tokens.task_gradients import TaskGradientsParams, measured, task_gradients
 from analysis.tokens.mixers.fields import closed, raster, stepped
 from analysis.tokens.mixers.fields import measured as field_of
 from analysis.tokens.mixers.folding import WEIGHED, along
@@ -242,3 +243,106 @@ def test_a_network_tells_both_of_one_picture():
     assert found.names[2] == "the place, sample 4"
     assert "The network was run on 4" in " ".join(found.caveats)
     assert len(found.pictures) == 5
+
+
+# ---------------------------------------------------------------------------- a new task's gradients, live
+def stored(name):
+    from analysis.workspace import Workspace
+
+    return Workspace(Path(__file__).parents[1] / "sample_data" / "workspace").activations(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "new"),
+    [("tumours-mlp:hidden1", None, ""), ("digits-resnet:resnet.encoder.stages.0", None, "7, 8, 9")],
+)
+def test_gradients_of_a_loaded_network_are_slopes_of_its_loss(name, layer, new):
+    """Finite differences of the loss that the network is measured by, along one random direction of each layer."""
+    pytest.importorskip("torch")
+    from analysis.sources.rerun import rerun
+    from analysis.tokens.task_gradients import task_gradients_of
+
+    tap, rng = stored(name), np.random.default_rng(0)
+    found = task_gradients_of(
+        tap, "label", new, 40, 4, "the network", np.random.default_rng(3), lambda *_: None
+    )
+    run = rerun(tap, 40, partial=True, rng=np.random.default_rng(3))
+    loss = run.measure().loss.sum()
+    assert sum(found.sizes.values()) == run.n
+    for one in found.layers:
+        whole = sum(one.gradients.values())
+        own = run.original[f"{one.name}.weight"]
+        step = rng.standard_normal(own.shape)
+        step *= 1e-2 / np.linalg.norm(step) * np.linalg.norm(own)
+        ends = [
+            run.measure({f"{one.name}.weight": own + sign * step.astype(own.dtype)}).loss.sum()
+            for sign in (1, -1)
+        ]
+        slope = float((whole * step.reshape(len(step), -1)).sum())
+        assert (ends[0] - ends[1]) / 2 == pytest.approx(slope, rel=0.03, abs=1e-4 * loss)
+
+
+def test_a_step_outside_the_old_inputs_leaves_the_layer_as_it_was():
+    pytest.importorskip("torch")
+    from analysis.tokens.task_gradients import task_gradients_of
+
+    found = task_gradients_of(stored("tumours-mlp:hidden1"), "label", "", 120, 9, "", np.random.default_rng(0),
+                              lambda *_: None)  # fmt: skip
+    one = found.layers[1]
+    moment = sum(m for (task, _), m in one.moments.items() if task == 0)
+    new = sum(g for (task, _), g in one.gradients.items() if task == 1)
+    values, axes = np.linalg.eigh(moment)
+    kept = axes[:, values > 1e-9 * values.max()]
+    outside = new - new @ kept @ kept.T
+    assert np.abs(np.einsum("od,de,pe->op", outside, moment, outside)).max() < 1e-9 * np.abs(moment).max()
+    inside, _, k = measured(one, *([key for key in one.moments if key[0] == t] for t in (0, 1)), 0.9999)
+    assert inside <= 1 + 1e-12
+    assert k <= one.d
+
+
+def test_tasks_of_a_network_have_a_line_for_each_layer_and_alike_tasks_agree():
+    pytest.importorskip("torch")
+    found = task_gradients(
+        stored("digits-resnet:resnet.encoder.stages.0"), TaskGradientsParams(maximum_samples=60)
+    )
+    assert found.columns["layer"][-1] == "classifier.1"
+    assert "No network was run" not in " ".join(found.caveats)
+    assert set(found.columns["verdict"]) <= {
+        "free",
+        "interference",
+        "chance of backward transfer",
+        "not told",
+    }
+    assert (found.columns["overlap"] >= 0).all()
+    assert (found.columns["overlap, low"] <= found.columns["overlap"]).all()
+    head = found.columns["cosine"][-1]
+    assert head < found.columns["cosine, tasks exchanged"][-1]  # classes apart pull the head apart
+
+
+def test_padding_of_texts_is_no_input_of_a_layer():
+    torch = pytest.importorskip("torch")
+    from types import SimpleNamespace
+
+    from analysis.tokens.task_gradients import _rows, summed_loss
+
+    layer, x = torch.nn.Linear(3, 2), torch.randn(2, 4, 3)
+    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]]).bool()
+    np.testing.assert_allclose(_rows(layer, x, mask), x[mask].double())
+    logits, ids = torch.randn(2, 4, 5), torch.tensor([[1, 2, 0, 0], [3, 4, 1, 2]])
+    loaded = SimpleNamespace(causal=True, token_mask=lambda _i: mask, module=layer, classifies=True)
+    logs = torch.log_softmax(logits, dim=-1)
+    by_hand = -logs[0, 0, 2] - sum(logs[1, t, ids[1, t + 1]] for t in range(3)) / 3
+    assert float(summed_loss(loaded, logits, {"input_ids": ids}, None)) == pytest.approx(
+        float(by_hand), rel=1e-5
+    )
+
+
+def test_patches_of_a_convolution_are_its_inputs():
+    torch = pytest.importorskip("torch")
+    from analysis.tokens.task_gradients import _rows
+
+    layer = torch.nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False).double()
+    x = torch.randn(2, 2, 7, 7, dtype=torch.float64)
+    rows = _rows(layer, x, None)
+    made = rows @ layer.weight.detach().reshape(3, -1).T
+    np.testing.assert_allclose(made.reshape(2, 4, 4, 3).permute(0, 3, 1, 2), layer(x).detach(), atol=1e-12)
