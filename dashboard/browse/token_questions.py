@@ -191,6 +191,8 @@ QUESTIONS = {  # by name in the URL
             "How many experts does a token need?": "router_choices",
             "What does temperature do to the choice?": "router_temperature",
             "How much of a module does each token use?": "learners_used",
+            "Where on the picture is compute spent?": "learners_map",
+            "Is more spent on what is difficult?": "learners_difficulty",
             "What does each scale add to a count?": "scale_counts",
             "Do gates answer to the sample, or only scale?": "gate_maps",
             "Fewest channels that would do for a sample?": "channel_mass",
