@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_ind
+from scipy.stats import spearmanr, ttest_ind
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import InputError, NotFound, ParameterError
 from analysis.methods.tokens.influence_map import InfluenceMapParams, influence_map
+from analysis.methods.tokens.learners_difficulty import learners_difficulty
+from analysis.methods.tokens.learners_map import LearnersMapParams, learners_map
 from analysis.methods.tokens.route_weights import RouteWeightsParams, route_weights
 from analysis.methods.tokens.scan_folded import ScanFoldedParams, scan_folded
 from analysis.methods.tokens.scan_group_matrices import (
@@ -346,3 +348,83 @@ def test_patches_of_a_convolution_are_its_inputs():
     rows = _rows(layer, x, None)
     made = rows @ layer.weight.detach().reshape(3, -1).T
     np.testing.assert_allclose(made.reshape(2, 4, 4, 3).permute(0, 3, 1, 2), layer(x).detach(), atol=1e-12)
+
+
+# ---------------------------------------------------------------------------- learners: where, and on what
+def gated(k, learners=4, **more):
+    return ArrayActivations((np.arange(learners) < np.asarray(k)[:, None]).astype(float), "gates", **more)
+
+
+def test_learners_over_a_picture_are_the_open_gates_of_each_cell_and_neighbours_are_counted_by_hand(rng):
+    k = rng.integers(0, 5, 5 * 13)
+    tap = gated(k, layout=Layout(np.arange(6) * 13, grid=(3, 4), leading=1))
+    found = learners_map(tap, LearnersMapParams(sample=1, shown=3))
+    np.testing.assert_array_equal(found.values, k.reshape(5, 13)[1:4])
+    assert (found.grid, found.leading, found.ends) == ((3, 4), 1, (0.0, 4.0))
+    cells = k.reshape(5, 13)[:, 1:].reshape(5, 3, 4)
+    each = [
+        np.abs(np.concatenate([np.diff(c, axis=0).ravel(), np.diff(c, axis=1).ravel()])).mean() for c in cells
+    ]
+    assert found.estimates[1].value == pytest.approx(np.mean(each))
+    pairs = [np.mean([abs(a - b) for i, a in enumerate(c.ravel()) for b in c.ravel()[:i]]) for c in cells]
+    assert found.estimates[1].null == pytest.approx(np.mean(pairs))
+    with pytest.raises(NotFound, match="sample 7"):
+        learners_map(tap, LearnersMapParams(sample=7))
+
+
+def test_learners_lie_over_the_pictures_of_a_store():
+    found = learners_map(stored("digits-vit-patches:vit.layers.2"), LearnersMapParams(shown=2, budget=0.25))
+    assert found.grid == (4, 4)
+    assert found.pictures.shape[0] == 2
+    assert found.estimates[0].value == pytest.approx(12.0)  # a quarter of 48
+
+
+def test_learners_of_a_text_lie_over_its_words():
+    found = learners_map(stored("python-gpt:transformer.h.1"), LearnersMapParams(shown=1))
+    assert len(found.words[0]) == found.values.shape[1]
+
+
+def test_difficulty_of_tokens_is_matched_by_sample_and_place(rng):
+    """Losses lack the last token of each sample, and samples lie in another order."""
+    k = rng.integers(0, 5, (9, 6))
+    ids = np.array([f"s{i}" for i in range(9)])
+    tap = gated(k.ravel(), layout=Layout(np.arange(10) * 6), samples={"id": ids})
+    order = rng.permutation(9)
+    loss = ArrayActivations(
+        k[order, :5].reshape(-1, 1) * 2.0, "loss", {"id": ids[order]}, Layout(np.arange(10) * 5)
+    )
+    found = learners_difficulty(tap, loss)
+    assert found.estimates[0].value == pytest.approx(1.0)
+    assert found.estimates[0].n == 45
+    assert "9 token(s) without a difficulty are left out." in found.caveats
+    wrong = ArrayActivations(
+        loss.values, "loss", {"id": ids}, loss.layout
+    )  # the order of samples is not taken
+    assert learners_difficulty(tap, wrong).estimates[0].value < 0.9
+
+
+def test_the_curve_is_mean_learners_over_tenths_of_difficulty(rng):
+    k, x = rng.integers(0, 5, 200), rng.standard_normal(200)
+    layout = Layout(np.arange(21) * 10)
+    found = learners_difficulty(gated(k, layout=layout), ArrayActivations(x[:, None], "loss", layout=layout))
+    parts = np.array_split(np.argsort(x), 10)
+    np.testing.assert_allclose(found.series["learners in use"], [k[p].mean() for p in parts])
+    np.testing.assert_allclose(found.x, [np.median(x[p]) for p in parts])
+    assert found.estimates[0].value == pytest.approx(spearmanr(k, x).statistic)
+    each = [spearmanr(k[i : i + 10], x[i : i + 10]).statistic for i in range(0, 200, 10)]
+    assert found.estimates[1].value == pytest.approx(np.mean(each))
+
+
+def test_difficulty_of_samples_is_exchanged_between_samples(rng):
+    """Learners that know samples only, unrelated to their loss: tokens are no draws of their own."""
+    p = []
+    for _ in range(20):
+        k, loss = np.repeat(rng.integers(0, 5, 12), 20), rng.standard_normal(12)
+        tap = gated(k, layout=Layout(np.arange(13) * 20), samples={"loss": loss})
+        p.append(learners_difficulty(tap).estimates[0].p_value)
+    assert 0.25 < np.mean(p) < 0.75  # exchanged tokens would give about 0.1
+
+
+def test_without_any_difficulty_the_stand_in_is_said(rng):
+    found = learners_difficulty(ArrayActivations(rng.random((40, 4)), "gates"))
+    assert found.caveats[0].startswith("No difficulty is known")
