@@ -242,8 +242,8 @@ def test_a_network_tells_both_of_one_picture():
     place = Path(__file__).parents[1] / "sample_data" / "workspace"
     tap = Workspace(place).activations("digits-resnet:resnet.encoder.stages.1")
     found = influence_map(tap, InfluenceMapParams(maximum_samples=3, directions=2, sample=4))
-    assert found.names[2] == "the place, sample 4"
-    assert "The network was run on 4" in " ".join(found.caveats)
+    assert found.names[2] == "sample 4, the place"
+    assert "The network was run on 3" in " ".join(found.caveats)
     assert len(found.pictures) == 5
 
 

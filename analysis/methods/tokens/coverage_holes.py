@@ -33,19 +33,11 @@ from analysis.compute.statistics.sample_groups import mean_interval, share_inter
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.chance import as_many_at_random
 from analysis.tokens.coverage import bare, boxes_of, cells_of, chance_bare, hole
-from analysis.tokens.over_samples import (
-    ALL,
-    RULES_HELP,
-    Ran,
-    Said,
-    allowed_rules,
-    asked_rules,
-    cost_of,
-    count_of,
-    run_rules,
-)
-from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
+from analysis.tokens.judged_rules import judged
+from analysis.tokens.over_samples import ALL, RULES_HELP, Ran, cost_of, count_of
+from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.survivors import STANDING, survivors_of
 
 INSIDE = "those, and tokens merged into another"
@@ -96,28 +88,16 @@ def coverage_holes(
         An unknown rule; none that these tokens allow; fewer than two samples of two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    chosen, said = asked_rules(params.rules, controls=True), Said()
-    who, notes = subject(
-        tap,
-        params.maximum_samples,
-        rng,
-        params.source,
-        lambda f, doing="": progress(0.1 * f, doing),
-        attention=False,
-    )
-    seed, parts, grid = int(rng.integers(2**31)), {}, None
-    for ran in run_rules(who, chosen, [params.share], rng, progress, said, (0.1, 0.95)):
+    grid = None
+
+    def of_batch(ran, drawn):
+        nonlocal grid
         grid = ran.dump.layout.grid
-        parts.setdefault(ran.rule.id, []).append(
-            _of_batch(ran, params, np.random.default_rng([seed, ran.part.start]))
-        )
-    chosen = allowed_rules(chosen, said)
-    found = {
-        one.title: {k: np.concatenate([p[k] for p in parts[one.id]], axis=1) for k in parts[one.id][0]}
-        for one in chosen
-    }
-    progress(1.0, "done")
-    notes = (*notes, *said.lines, *_caveats(who, params, chosen, grid))
+        return _of_batch(ran, params, drawn)
+
+    made = judged(tap, params, [params.share], of_batch, rng, progress, controls=True)
+    found = {one.title: made.values[one.id, params.share] for one in made.rules}
+    notes = (*made.notes, *_caveats(made.who, params, made.rules, grid))
     return _table(found, params, notes, tap.shape[1])
 
 
@@ -130,8 +110,7 @@ def _of_batch(ran: Ran, params: CoverageHolesParams, rng: np.random.Generator) -
         kept = (state.owner >= 0) & layout.free
     placed = layout.free & (cells.place >= 0)
     left, counts = cells.of(kept), (kept & placed).sum(axis=1)
-    order = np.where(placed, rng.random(placed.shape), np.inf).argsort(axis=1).argsort(axis=1)
-    drawn = cells.of(order < counts[:, None])
+    drawn = cells.of(as_many_at_random(placed, counts, rng))
     out = {
         HOLE: np.stack([hole(cells.there, left), hole(cells.there, drawn)]).astype(float),
         BARE: np.stack([bare(cells.there, left), chance_bare(cells.there, counts)]),
