@@ -76,11 +76,13 @@ QUESTIONS = {  # by name in the URL
             "Does each mixer matter?": "mixer_ablation",
             "Where does the work go, and is this task long?": "attention_work",
             "What does a scan over the image see?": "scan_folded",
+            "How are the routes of a scan weighted?": "route_weights",
             "What of the picture reaches a place?": "influence_map",
             "What hangs on the order of tokens?": "token_order",
             "Where does a token differ from its neighbours?": "local_pooling",
             "How long does a state space remember?": "ssm_memory",
             "Do base and novel classes scan differently?": "scan_groups",
+            "Do they scan in different patterns?": "scan_group_matrices",
             "Where are its poles?": "ssm_poles",
             "What does it answer to an impulse?": "ssm_kernel",
             "How far has training moved its modes?": "ssm_drift",
@@ -109,7 +111,8 @@ QUESTIONS = {  # by name in the URL
             "What did each checkpoint change?": "growth_timeline",
             "What is the loss along the path of training?": "loss_slices",
             "Whom does a model merged of experts follow?": "merged_answers",
-            "Would learning a new task disturb an old one?": "gradient_overlap",
+            "Would learning a new task disturb an old one?": "task_gradients",
+            "Would it disturb it, by recorded gradients?": "gradient_overlap",
             "How far has tuning moved each layer?": "adapted_features",
             "Which layers predict those of another model?": "linear_predictivity",
             "Do layers match at the same relative depth?": "layer_correspondence",
@@ -201,6 +204,8 @@ QUESTIONS = {  # by name in the URL
             "How many experts does a token need?": "router_choices",
             "What does temperature do to the choice?": "router_temperature",
             "How much of a module does each token use?": "learners_used",
+            "Where on the picture is compute spent?": "learners_map",
+            "Is more spent on what is difficult?": "learners_difficulty",
             "What does each scale add to a count?": "scale_counts",
             "Do gates answer to the sample, or only scale?": "gate_maps",
             "Do gates act alike in parallel and in sequence?": "gate_order",
@@ -227,13 +232,18 @@ IN_THE_OPEN = (
     "measure",
     "layer",
     "head",
-    "query",
     "mixer",
     "sharpness",
     "times",
     "rows",
     "columns",
 )  # what a question is about
+ASKERS = {  # by method the setting that says which token asks: it is chosen on the answer
+    "attention_pattern": "query",
+    "attention_bias": "query",
+    "scan_folded": "token",
+    "reduced_attention": "token",
+}
 CARRIED = ("layer", "head", SAMPLE)  # what a person looks at, whatever she asks of it
 
 
