@@ -18,9 +18,11 @@ from dashboard.figures.curve_parts import (
 )
 from dashboard.figures.labels import label_heights
 from dashboard.figures.paper import Page, entry, label_axes, legend_above
+from dashboard.figures.style import MARKS
 from dashboard.figures.text import power_of_ten, shorten
 
 WHITE = "#ffffff"
+NEAR = 0.3  # of the distance of two names; a name nearer to its line needs nothing that leads to it
 
 
 def paper(result: Curve, page: Page) -> None:
@@ -54,7 +56,7 @@ def paper(result: Curve, page: Page) -> None:
             color=colour,
             linestyle=dash,
             label=entry(name, 26),
-            marker="o" if dotted(result, name, x, coloured) else "",
+            marker=_mark(page, k) if dotted(result, name, x, coloured) else "",
             markersize=2.2 * page.scale,
         )
         size = 5 * page.scale
@@ -83,18 +85,35 @@ def dotted(result: Curve, name: str, x: np.ndarray, coloured: list[str]) -> bool
     return len(x) <= 30 and len(coloured) <= DIRECT_LABELS and not curve_film.ghost(result, name)
 
 
+def _mark(page: Page, k: int) -> str:
+    """Of the points of the k-th line: in grey its own, since marks hide dashes."""
+    return MARKS[k % len(MARKS)][1] if page.greyscale else "o"
+
+
 def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
+    """The name of each line at its end, with a thin line to it where it had to move away."""
     ends = last_points(result, names)
     gap = 9.5 * page.scale / (page.figure.get_figheight() * 72 * 0.78)
     heights = label_heights([y for _, y in ends.values()], span(result), gap)
-    for (name, _), y in zip(ends.items(), heights, strict=True):
+    moved = gap * (span(result)[1] - span(result)[0]) * NEAR
+    last = max((x for x, _ in ends.values()), default=0.0)
+    for (name, (x, at)), y in zip(ends.items(), heights, strict=True):
+        colour = curve_film.GHOST if curve_film.ghost(result, name) else page.line(names.index(name))[0]
+        if x == last and abs(at - y) > moved:
+            axes.annotate(
+                "",
+                (x, at),
+                (1.012, y),
+                textcoords=("axes fraction", "data"),
+                arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5 * page.scale,
+                            "shrinkA": 0, "shrinkB": 2.5 * page.scale},
+                annotation_clip=False,
+            )  # fmt: skip
         axes.annotate(
             shorten(name, 18),
             (1.015, y),
             xycoords=("axes fraction", "data"),
             va="center",
-            color=curve_film.GHOST
-            if curve_film.ghost(result, name)
-            else readable(page.line(names.index(name))[0], WHITE),
+            color=readable(colour, WHITE),
             annotation_clip=False,
         )
