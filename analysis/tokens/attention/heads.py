@@ -18,8 +18,10 @@ from analysis.arrays import chosen_samples
 from analysis.compute.streaming import refuse_few
 from analysis.errors import NotFound, ParameterError
 from analysis.spec import Progress, no_progress
+from analysis.tokens.attention.dumped_heads import dumped_heads
 from analysis.tokens.attention.paid_weights import BATCH, PaidWeights, inputs_of, longer, unchanged
 from analysis.tokens.own_layer import layer_of_tap, named_layer
+from analysis.tokens.recorded_dump import parts_of
 from analysis.tokens.subject import AUTOMATIC, subject
 from analysis.tokens.tap_dump import RUN
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
@@ -63,7 +65,7 @@ class HeadReader:
     @property
     def mean_first(self) -> bool:
         """Whether the first token of a sample is the mean of the others: of rows that belong to no network."""
-        return self.who is not None and not self.who.is_network
+        return self.who is not None and not self.who.is_network and not self.who.recorded
 
     @property
     def tokens(self) -> int:
@@ -121,8 +123,8 @@ def heads_of(
     also: int | None = None,
 ) -> HeadReader:  # fmt: skip
     """The heads of the network of a tap on at most `maximum` samples, and on the sample `also` of the store; of rows
-    that belong to no network one head in one layer, whose queries and keys they are. Of a tap of one row a sample its
-    neighbours are read with it.
+    that belong to no network one head in one layer, whose queries and keys they are; of a dump of one's own those that
+    were recorded of its blocks. Of a tap of one row a sample its neighbours are read with it.
 
     Raises NotEnoughData: fewer than two samples of two tokens or more. NotFound: no sample `also`.
     """
@@ -138,6 +140,8 @@ def heads_of(
             f"Attention was read of {len(places)} of {who.n} samples, at random.",
             *notes[who.is_network :],
         )
+    if not who.is_network and who.recorded:
+        return _dumped(tap, who, places, notes)
     if not who.is_network:
         q, k = ([who.dump.recorded[name][0][places]] for name in ("queries", "keys"))  # all layers are alike
         first = who.samples[places] * run
@@ -149,6 +153,16 @@ def heads_of(
     said = () if direct else ("The weights that the network pays are not softmax(q k'): they are recorded.",)
     found.notes = (*notes, *said)
     found.own = layer_of_tap(tap, [block.name for block in who.opened.network.blocks])
+    return found
+
+
+def _dumped(tap: Activations, who, places: np.ndarray, notes) -> HeadReader:
+    """Of a dump of one's own, block by block."""
+    q, k, weights, scale, said = dumped_heads(who.dump.recorded, places)
+    notes = tuple(n for n in notes if n != who.note)
+    found = HeadReader(who.dump.layout.rows(places), q, k, who.samples[places], who.shape().width, who.what,
+                       (*notes, *said), weights, scale, who, places)  # fmt: skip
+    found.own = layer_of_tap(tap, [part.tap.rpartition(".")[0] for part in parts_of(tap)["hidden"]])
     return found
 
 
