@@ -75,7 +75,7 @@ def test_the_sample_that_is_drawn_moves_no_mean(rng, grid):
         assert one.estimates == usual.estimates
         np.testing.assert_array_equal(one.values[:2], usual.values[:2])
         assert not np.array_equal(one.values[2], usual.values[2])
-        assert one.names[2] == f"sample {sample}, in the middle"
+        assert one.names[2] == f"sample {sample}, the place"
         assert any(f"Sample {sample} is drawn only" in c for c in one.caveats)
 
 

@@ -7,7 +7,7 @@ with y_p what the layer gives at place p. torch is imported when a network is op
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +39,11 @@ class Influence:
 def input_influence(
     tap, maximum: int, at: tuple[tuple[float, float], ...], draws: int, rng: np.random.Generator,
     progress: Progress = no_progress, drawn: int | None = None,
+    beside: Callable[[np.ndarray, tuple[int, int]], np.ndarray] | None = None,
 ) -> Influence:  # fmt: skip
     """Of at most `maximum` samples of a stored tap, a random part above, and of the sample `drawn` (without it the
-    first of them); at places given as shares (down, across) of the layer's grid.
+    first of them); at places given as shares (down, across) of the layer's grid. `beside` makes one more map of
+    what the layer itself gives, ((cells, d), grid), which stands behind those of the places.
 
     Raises InputError, NotFound: the network cannot be run again; its input is no picture; the layer has no grid.
     """
@@ -58,7 +60,10 @@ def input_influence(
         with hooked_run(run.loaded.module, [name], gradients=True) as caught:
             run.loaded.run(given)
         y, grid = _on_grid(caught[name], tap)
-        return np.stack([_map(y, x, grid, place, draws, seed) for place in at], axis=1), x.detach()
+        own = [_map(y, x, grid, place, draws, seed) for place in at]
+        if beside is not None:
+            own.append(np.stack([beside(one, grid) for one in y.detach().double().numpy()]))
+        return np.stack(own, axis=1), x.detach()
 
     for start in range(0, len(some), BATCH):
         progress(start / len(some), f"differentiating {tap.name}")
