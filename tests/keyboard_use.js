@@ -41,7 +41,8 @@
   };
   use.controls = () => use.list().map(({ e, ...told }) => told);
   use.focus = key => { const found = use.list().find(c => c.key == key); found?.e.focus(); found?.e.scrollIntoView({ block: 'nearest' }); use.held = found?.e; use.key = key; return found != null && active() === found.e; };
-  use.holds = () => active() === use.held || use.held?.contains(active());
+  use.holds = () => active() === use.held || use.held?.contains(active())
+    || (!use.held?.isConnected && use.list().some(c => c.e === active() && c.key == use.key));  // drawn anew meanwhile
   use.where = () => { const e = active(); return e && e !== document.body ? walk.tells(e) : ''; };
   use.tip = () => [...document.querySelectorAll('[role=tooltip], [data-testid=stTooltipContent]')].map(e => e.innerText.trim()).filter(t => t);
   use.gone = () => use.held != null && !use.all.some(c => c.e.isConnected && c.key == use.key) && !use.list().some(c => c.key == use.key);
