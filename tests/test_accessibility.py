@@ -158,12 +158,14 @@ def by_keys(browser):
     page.close()
 
 
+@pytest.mark.parametrize("page", ["dark"], indirect=True)
 @pytest.mark.parametrize("address", list(PAGES)[:3])
 def test_the_focus_is_seen_in_the_dark(site, page, address):
-    if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches"):
-        page.goto(f"{site}/{address}")
-        quiet(page)
-        assert not walk(page).ringless
+    page.goto(f"{site}/{address}")
+    quiet(page)
+    found = walk(page)
+    assert found.controls >= LEAST
+    assert not found.ringless
 
 
 FAULTY = """<html lang="en"><style>:focus { outline: none } .ring:focus { outline: 3px solid }</style>
