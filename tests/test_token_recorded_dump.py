@@ -205,3 +205,16 @@ def test_the_film_asks_the_network_again_when_a_sister_tap_is_another(tmp_path, 
         token_film._asked("token_run", {"input": "s:n.0.hidden", "sample": 0}, "", "")
     assert asked[0] != asked[1]
     assert asked[0]["input"] == asked[1]["input"]
+
+
+@pytest.mark.parametrize(
+    "beside", [7, [1], [{"digest": "x"}], {"name": "s:other"}, [{"name": 3, "digest": "x"}], None]
+)
+def test_what_a_stranger_says_was_read_beside_is_no_traceback(tmp_path, beside):
+    write_store(tmp_path / "w/stores/s", name="s", taps={"other": arrays()[0][0]})
+    workspace = Workspace.create(tmp_path / "w")
+    tap = workspace.activations("s:other")
+    given = {"name": "s:other", "digest": tap.digest, "beside": beside}
+    recipe = {"method": "pca", "version": 1, "params": {}, "seed": 0, "versions": {}, "inputs": [given]}
+    assert recipes.usable(workspace, recipe) == ["s:other"]
+    assert len(figure_things.key_of_recipe(recipe)) == 32

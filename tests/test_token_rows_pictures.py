@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_figures_planted import filmed
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.networks.random_projections import random_basis
@@ -18,6 +20,7 @@ from analysis.methods.tokens.coarse_sources import CoarseSourcesParams, coarse_s
 from analysis.methods.tokens.crop_bill import CropBillParams, crop_bill
 from analysis.methods.tokens.merge_criteria import MergeCriteriaParams, merge_criteria
 from analysis.methods.tokens.pooled_shapes import PooledShapesParams, pooled_shapes, shrinking
+from analysis.methods.tokens.query_budget import ASKED, EXACT, UNIFORM, QueryBudgetParams, query_budget
 from analysis.methods.tokens.reading_after_drops import (
     ReadingAfterDropsParams,
     kept_reading,
@@ -25,6 +28,7 @@ from analysis.methods.tokens.reading_after_drops import (
     reading_after_drops,
 )
 from analysis.methods.tokens.set_weight_map import SetWeightMapParams, front, grown, set_weight_map
+from analysis.sources.stored_pictures import stored_pictures
 from analysis.tokens.criteria import CHANCE, JOINT, Overheard, alone, pairs, shared
 from analysis.tokens.dump import TokenDump, simulate
 from analysis.tokens.over_samples import plan_of
@@ -43,6 +47,8 @@ from analysis.tokens.subject import RowSubject
 from analysis.tokens.view import CLASS, PATCH, TEXT, TokenLayout
 from analysis.workspace import Workspace
 from dashboard.browse.token_questions import QUESTIONS
+from dashboard.figures import curve_film, curve_screen
+from dashboard.figures.style import theme_named as theme
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "workspace"
 
@@ -370,3 +376,47 @@ def test_what_the_network_goes_on_with_adds_up_and_masks_free_tokens_alone(rng):
 
 def test_masking_leaves_the_share_of_tokens_that_projection_leaves_of_dimensions(rng):
     assert [int(s.sum()) for s in left_of([10, 20, 3, 1], 0.3, rng)] == [3, 6, 1, 1]
+
+
+# ---------------------------------------------------------------------------- bars over a film strip
+def budget_of(**more):
+    store = Workspace.open(SAMPLES).store("digits-vit-patches")
+    return query_budget(
+        store.activations("vit.layers.3"), QueryBudgetParams(**{"frames": 6, "budget": 40} | more)
+    )
+
+
+def test_a_budget_lies_over_the_pictures_of_its_frames():
+    found = budget_of(first=4)
+    assert found.bars == (ASKED,)
+    assert found.controls == (UNIFORM,)
+    assert found.pictures.shape[0] == len(found.x) == 6
+    store = Workspace.open(SAMPLES).store("digits-vit-patches")
+    np.testing.assert_array_equal(
+        found.pictures[2], stored_pictures(store.activations("vit.layers.3"), [6])[0]
+    )
+    assert found.series[ASKED].sum() == found.series[EXACT].sum() == pytest.approx(40)
+    assert np.abs(found.series[ASKED] - found.series[EXACT]).max() < 1  # what rounding does
+    assert query_budget(tokens(np.ones((8, 3, 2)) * np.arange(8)[:, None, None])).pictures is None
+
+
+def test_bars_stand_on_zero_and_pictures_lie_at_their_places_on_screen_and_on_paper():
+    found = budget_of()
+    made = curve_screen.screen(found, theme("light"))
+    bar = next(t for t in made.data if t.type == "bar")
+    np.testing.assert_allclose(bar.y, found.series[ASKED])
+    assert [i.x for i in made.layout.images] == found.x.tolist()
+    assert made.layout.yaxis.domain[0] > max(i.y + i.sizey / 2 for i in made.layout.images)
+    assert made.layout.yaxis.range[0] <= 0
+    ghost = next(t for t in made.data if t.name == UNIFORM)
+    assert ghost.line.dash == "dot"
+    plain = curve_screen.screen(dataclasses.replace(found, pictures=None), theme("light"))
+    assert not plain.layout.images
+    assert plain.layout.yaxis.domain is None
+
+
+def test_of_many_pictures_every_second_is_drawn_and_it_is_said():
+    many = dataclasses.replace(filmed(60), title="many")
+    assert len(curve_film.filmed(many)) == 20
+    assert curve_film.notes(many) == ("20 of 60 pictures are drawn",)
+    assert curve_film.notes(filmed(12)) == ()

@@ -7,23 +7,36 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from declared_subjects import description, mlp, table, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import BSpline
+from scipy.linalg import svd
 
-from analysis.activations import ArrayActivations
+from analysis.activations import ArrayActivations, Layout
+from analysis.compute.networks.optimiser_path import path_components, random_like
 from analysis.errors import InputError, NotFound, ParameterError, ShapeError
 from analysis.methods.tokens.attention_atlas import attention_atlas
+from analysis.methods.tokens.attention_rollout import attention_rollout
 from analysis.methods.tokens.bd_rates import ANSWER, BdRatesParams, bd_rates
+from analysis.methods.tokens.gate_order import gate_order
+from analysis.methods.tokens.head_functions import HeadFunctionsParams, head_functions
 from analysis.methods.tokens.head_locality import HeadLocalityParams, head_locality
 from analysis.methods.tokens.head_offsets import head_offsets
+from analysis.methods.tokens.loss_slices import LossSlicesParams, loss_slices
 from analysis.methods.tokens.ssm_drift import FAMILY, MODES, SsmDriftParams, ssm_drift
+from analysis.recording.recorder import record
 from analysis.sources.checkpoint import open_checkpoint
+from analysis.sources.data import open_data
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
 from analysis.tokens.attention.heads import heads_of
+from analysis.tokens.attention.softmax_distance import of_weights
 from analysis.tokens.cache.rate_curves import counted
 from analysis.tokens.cache.rates import bd_rate, bjontegaard, rising
 from analysis.tokens.cache.recoding import coder_of, rate_and_error
+from analysis.tokens.kan import bases
+from analysis.tokens.kan.head_maps import head_maps
 from analysis.tokens.mixers import mode_paths, ssm
 
 
@@ -363,4 +376,317 @@ def test_the_check_of_bd_rates_fails_on_broken_code(monkeypatch, broken):
 
     monkeypatch.setattr(file, "bjontegaard", broken)
     monkeypatch.setattr(rate_pairs, "bjontegaard", broken)
+    assert not all(line.passed for line in file._check())
+
+
+# ---------------------------------------------------------------------------- functions of heads
+class Weights:
+    """A checkpoint in memory."""
+
+    def __init__(self, state):
+        self.state, self.shapes = state, {k: v.shape for k, v in state.items()}
+
+    def tensor(self, key):
+        return self.state[key]
+
+
+def test_learned_functions_are_read_in_each_of_their_shapes(rng):
+    """By hand: sums of cosines and sines; of splines SciPy's."""
+    a, b = rng.standard_normal((2, 2, 3, 5, 4))  # heads, out, in, K
+    own = Weights(
+        {f"blocks.{i}.attn.karat.{h}.fouriercoeffs": np.stack([a[h], b[h]]) for h in (1, 0) for i in (2, 10)}
+    )
+    x, k = np.linspace(-3, 3, 7), np.arange(1, 5)
+    by_hand = a[1, 2, 4] @ np.cos(np.outer(k, x)) + b[1, 2, 4] @ np.sin(np.outer(k, x))
+    layers = head_maps(own)
+    assert [m.name for m in layers] == ["blocks.2.attn.karat", "blocks.10.attn.karat"]
+    np.testing.assert_allclose(layers[0].functions(1, x)[-1], by_hand)
+    together = head_maps(Weights({"l.attention.map.fouriercoeffs": np.stack([a[:, 0], b[:, 0]])}))[0]
+    assert together.coefficients.shape == (2, 5, 8)
+    plain = head_maps(Weights({"l.attn.fourier_coef": np.concatenate([a[:, 0], b[:, 0]], axis=2)}))[0]
+    np.testing.assert_array_equal(plain.functions(0, x), together.functions(0, x))
+    knots, c = bases.even_knots(-1.0, 1.0, 5, 3), rng.standard_normal((2, 3, 8))
+    spline = head_maps(Weights({"l.attn.coef": c, "l.attn.grid": knots}))[0]
+    inside = np.linspace(-0.99, 0.99, 9)
+    np.testing.assert_allclose(spline.functions(1, inside)[2], BSpline(knots, c[1, 2], 3)(inside), atol=1e-12)
+    assert spline.span() == pytest.approx((-1, 1))
+    assert head_maps(Weights({"l.mlp.coef": c, "l.mlp.grid": knots, "l.attn.coef": c[:, :, :7]})) == []
+
+
+def kan_dump(folder, name, weigh, coefficients=None, rng=None):
+    """A dump with queries, keys and weights `weigh(scores)` of two blocks with two heads; its functions on disk."""
+    from safetensors.numpy import save_file
+
+    rng = rng or np.random.default_rng(3)
+    n, t, e, taps = 5, 8, 3, {}
+    for i in range(2):
+        q, k = rng.standard_normal((2, n, 2, t, e))
+        scores = q @ k.swapaxes(-1, -2) / e**0.5
+        flat = {"queries": q, "keys": k, "attention": weigh(scores)}
+        taps |= {f"blocks.{i}.{w}": v.transpose(0, 2, 1, 3).reshape(n, t, -1) for w, v in flat.items()}
+        taps[f"blocks.{i}.hidden"] = rng.standard_normal((n, t, 6))
+    known = None
+    if coefficients is not None:
+        path = folder / f"{name}.safetensors"
+        save_file(
+            {f"blocks.{i}.attn.fourier_coef": c.astype(np.float32) for i, c in enumerate(coefficients)}, path
+        )
+        known = {"path": str(path), "digest": open_checkpoint(path).digest, "kind": "state_dict"}
+    specs = {k: TapSpec(k, v.shape[2], "float32", "all") for k, v in taps.items()}
+    made = write_store(folder / name, name=name, taps=taps, specs=specs, checkpoint=known)
+    return made.activations("blocks.1.hidden")
+
+
+def softmax(x):
+    x = np.exp(x - x.max(axis=-1, keepdims=True))
+    return x / x.sum(axis=-1, keepdims=True)
+
+
+def test_functions_of_a_checkpoint_are_drawn_over_the_scores_of_its_dump(tmp_path, rng):
+    c = rng.standard_normal((2, 2, 3, 6))
+    found = head_functions(kan_dump(tmp_path, "kan", softmax, c))
+    assert found.title == "Functions of heads in blocks.1.attn, learned"
+    assert found.controls == ("density of scores",)
+    x, k = found.x, np.arange(1, 4)
+    by_hand = (c[1, 0, :, :3] @ np.cos(np.outer(k, x)) + c[1, 0, :, 3:] @ np.sin(np.outer(k, x))).mean(axis=0)
+    np.testing.assert_allclose(found.series["head 1"], by_hand, atol=1e-5)
+    ratio = found.null["head 2"] / np.exp(x)
+    np.testing.assert_allclose(ratio, ratio[0])  # an exponential
+    assert {e.name for e in found.estimates} >= {"below 0, head 1", "explained by an exponential, head 2"}
+    without = head_functions(kan_dump(tmp_path, "first", softmax, c), HeadFunctionsParams(layer=1))
+    assert "blocks.0.attn" in without.title
+    with pytest.raises(NotFound, match="layer 3"):
+        head_functions(kan_dump(tmp_path, "none", softmax, c), HeadFunctionsParams(layer=3))
+
+
+def test_weights_that_are_no_shares_are_told_and_a_rollout_of_negative_ones_refused(tmp_path):
+    plain = head_functions(kan_dump(tmp_path, "soft", softmax))
+    assert max(e.value for e in plain.estimates) < 1e-5
+    np.testing.assert_allclose(plain.series["head 1"], plain.null["head 1"], atol=1e-6)
+    tap = kan_dump(tmp_path, "signed", lambda s: 0.25 * np.cos(s))
+    found = head_functions(tap)
+    by = {e.name: e for e in found.estimates}
+    assert by["negative share of the mass, head 1"].value > 0.01
+    assert by["row sums off 1, head 2"].low > 0.1
+    assert by["away from softmax, head 1"].low > by["away from softmax, head 1"].null
+    said = heads_of(tap, 8, np.random.default_rng(0)).notes
+    assert any("is negative and counts as 0 here" in note for note in said)
+    assert any("sum to 1 only within" in note for note in said)
+    with pytest.raises(InputError, match="weights of attention below 0"):
+        attention_rollout(tap)
+    attention_rollout(kan_dump(tmp_path, "whole", softmax))
+
+
+def test_a_dump_without_queries_has_no_scores_to_compare_with(tmp_path, rng):
+    tap = dumped(tmp_path, "a", rng.dirichlet(np.ones(SIDE**2), (LAYERS, 4, HEADS, SIDE**2)))
+    with pytest.raises(InputError, match="without queries and keys"):
+        head_functions(tap)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("explained", lambda x, y: 1 - np.square(y - np.exp(x)).sum() / (y @ y)),
+        ("of_weights", lambda name, paid, soft, may: of_weights(name, np.abs(paid), soft, may)),
+    ],
+)
+def test_the_check_of_head_functions_fails_on_broken_code(monkeypatch, name, broken):
+    from analysis.methods.tokens import head_functions as file
+
+    monkeypatch.setattr(file, name, broken)
+    assert not all(line.passed for line in file._check())
+
+
+# ---------------------------------------------------------------------------- loss along the path of training
+def trained(folder, states):
+    """Stores of a small network with these tensors, on the same table of two classes."""
+    rows = table(folder / "rows.csv")
+    data = open_data(folder / "rows.csv", label="kind")
+    _, layers = mlp(sizes=(3, 4, 2))
+    said = description(layers, "table", {"columns": ["age", "rooms", "homes"]}, classes=["a", "b"])
+    taps = []
+    for step, state in states.items():
+        path = write(folder / f"net-{step}", said, state)
+        name = f"run-{step}"
+        made = record(open_checkpoint(path), data, folder / name, name=name, taps=["1"], dtype="float32")
+        taps.append(made.activations("1"))
+    return taps, np.stack([rows["age"], rows["rooms"], rows["homes"]], axis=1)
+
+
+def flat(state) -> np.ndarray:
+    return np.concatenate([v.numpy().astype(np.float64).ravel() for v in state.values()])
+
+
+def loss_by_hand(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(n,) of a network 3 - 4 - 2 with a ReLU, its tensors in a row; labels are 0, 1, 0, 1, …"""
+    w, b, v, c = np.split(weights, [12, 16, 24])
+    scores = np.maximum(x @ w.reshape(4, 3).T + b, 0) @ v.reshape(2, 4).T + c
+    return np.logaddexp(scores[:, 0], scores[:, 1]) - scores[np.arange(len(x)), np.arange(len(x)) % 2]
+
+
+@pytest.fixture
+def run_of_four(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(1)
+    module, _ = mlp(sizes=(3, 4, 2))
+    states = {}
+    for step in (1, 10, 30, 90):
+        states[step] = {k: v.clone() for k, v in module.state_dict().items()}
+        with torch.no_grad():
+            for p in module.parameters():
+                p += 0.05 * torch.randn_like(p)
+    return states, *trained(tmp_path, states)
+
+
+def test_slices_are_the_loss_of_the_network_with_those_weights(run_of_four):
+    """By hand: the loss at the last weights and so far along the principal components of all four, by SciPy's SVD."""
+    states, taps, x = run_of_four
+    found = loss_slices(*taps, params=LossSlicesParams(maximum_samples=40, draws=1))
+    vectors = np.stack([flat(s) for s in states.values()])
+    _, sizes, axes = svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    for j, name in enumerate(("first component", "second component")):
+        axis = axes[j] * (1 if axes[j] @ (vectors[-1] - vectors[0]) > 0 else -1)
+        by_hand = [loss_by_hand(vectors[-1] + a * axis, x).mean() for a in found.x]
+        np.testing.assert_allclose(found.series[name], by_hand, rtol=1e-3, atol=1e-5)
+        if j == 0:
+            np.testing.assert_allclose(found.marks[name], (vectors - vectors[-1]) @ axis, atol=1e-5)
+    on = np.searchsorted(found.x, found.marks["first component"])
+    np.testing.assert_allclose(
+        found.series["the path"][on], [loss_by_hand(v, x).mean() for v in vectors], rtol=1e-4
+    )
+    by = {e.name: e for e in found.estimates}
+    share = sizes**2 / (sizes**2).sum()
+    assert by["share of the path in the first component"].value == pytest.approx(share[0], abs=1e-4)
+    assert by["loss at run-90"].null == pytest.approx(loss_by_hand(vectors[0], x).mean(), rel=1e-4)
+    line = np.linspace(0, 1, 11)[1:-1]
+    ends = loss_by_hand(vectors[0], x), loss_by_hand(vectors[-1], x)
+    there = [loss_by_hand((1 - t) * vectors[0] + t * vectors[-1], x) for t in line]
+    hill = max((v - (1 - t) * ends[0] - t * ends[1]).mean() for v, t in zip(there, line, strict=True))
+    assert by["barrier on the straight line"].value == pytest.approx(hill, abs=1e-4)
+
+
+def test_the_network_is_as_before_and_a_still_run_is_refused(run_of_four):
+    _, taps, _ = run_of_four
+    few = LossSlicesParams(places=5, draws=1)
+    one, two = (loss_slices(*taps, params=few) for _ in range(2))
+    np.testing.assert_array_equal(one.series["first component"], two.series["first component"])
+    with pytest.raises(InputError, match="same weights"):
+        loss_slices(taps[0], taps[0], taps[0])
+
+
+def test_networks_that_are_not_known_are_probed(rng):
+    label = np.arange(90) % 3
+    means = np.eye(3, 5)[label]
+    rows = [
+        ArrayActivations(rng.standard_normal((90, 5)) + k * means, f"r{k}", {"label": label})
+        for k in range(4)
+    ]
+    found = loss_slices(*rows)
+    assert any("linear probes of 'label'" in c for c in found.caveats)
+    by = {e.name: e for e in found.estimates}
+    assert by["loss at r3"].value < by["loss at r3"].null  # fitted to it
+    with pytest.raises(ShapeError, match="units"):
+        loss_slices(*rows[:2], ArrayActivations(rng.standard_normal((90, 4)), "w", {"label": label}))
+
+
+def test_a_random_walk_in_many_dimensions_has_the_shares_that_are_told(rng):
+    """Antognini & Sohl-Dickstein: nothing but chance, and yet most of it in one component."""
+    walk = np.cumsum(rng.standard_normal((30, 20_000)), axis=0)
+    found = path_components(walk)
+    np.testing.assert_allclose(found.shares, found.walk, atol=0.01)
+    assert found.walk[0] > 0.55
+    axis, parts = rng.standard_normal(60), np.repeat([0, 1, 2], 20)
+    axis[parts == 1] = 0
+    drawn = random_like(axis, parts, rng)
+    for part in range(3):
+        assert np.linalg.norm(drawn[parts == part]) == pytest.approx(np.linalg.norm(axis[parts == part]))
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("path_components", lambda vectors: path_components(np.roll(vectors, 1, axis=1))),
+        ("walk_shares", lambda steps: np.full(len(steps), 1 / len(steps))),
+        ("bent_at", lambda x, loss, at: np.gradient(loss, axis=0)[at]),
+    ],
+)
+def test_the_check_of_slices_fails_on_broken_code(monkeypatch, name, broken):
+    from analysis.methods.tokens import loss_slices as file
+
+    monkeypatch.setattr(file, name, broken)
+    assert not all(line.passed for line in file._check())
+
+
+# ---------------------------------------------------------------------------- channel and spatial gates in either order
+def gates(rng, n=20, c=5, t=7):
+    g, s, x = rng.random((n, c)), rng.random((n, t)), rng.standard_normal((n, t, c))
+    layout = Layout(np.arange(n + 1) * t)
+    spatial = ArrayActivations(s.reshape(-1, 1), "spatial", layout=layout)
+    return (
+        g,
+        s,
+        x,
+        ArrayActivations(g, "channel"),
+        spatial,
+        ArrayActivations(x.reshape(-1, c), "x", layout=layout),
+    )
+
+
+def test_difference_is_what_least_squares_leaves_of_the_sequential_output(rng):
+    """A second way: regress the sequential output on the parallel one, sample by sample, with inputs and without."""
+    g, s, x, *taps = gates(rng)
+    for inputs, some in ((x, taps), (np.ones_like(x), taps[:2])):
+        beside = ((g[:, None] + s[:, :, None]) * inputs).reshape(len(g), -1)
+        after = (g[:, None] * s[:, :, None] * inputs).reshape(len(g), -1)
+        left = [
+            np.linalg.lstsq(p[:, None], q, rcond=None)[1][0] / (q @ q)
+            for p, q in zip(beside, after, strict=True)
+        ]
+        found = gate_order(*some)
+        by = {e.name: e for e in found.estimates}
+        assert by["difference that no factor mends"].value == pytest.approx(np.mean(left), rel=1e-9)
+        size = np.square(inputs).reshape(len(g), -1).sum(axis=1)
+        assert by["left of the input, sequential"].value == pytest.approx(
+            np.sqrt(np.square(after).sum(axis=1) / size).mean()
+        )
+        assert by["left of the input, parallel"].value == pytest.approx(
+            np.sqrt(np.square(beside).sum(axis=1) / size).mean() / 2
+        )
+        assert found.counts["samples"].sum() == found.null.sum() == len(g)
+
+
+def test_gates_before_their_sigmoid_and_shares_of_positions_are_taken_alike(rng):
+    g, s, _, channel, spatial, x = gates(rng)
+    logit = [ArrayActivations(np.log(v / (1 - v)), n, layout=tap.layout) for v, n, tap in (
+        (g, "channel", channel), (s.reshape(-1, 1), "spatial", spatial))]  # fmt: skip
+    one, two = gate_order(channel, spatial, x), gate_order(*logit, x)
+    assert two.estimates[0].value == pytest.approx(one.estimates[0].value, rel=1e-9)
+    assert sum("A sigmoid is taken" in c for c in two.caveats) == 2
+    pooled = gate_order(channel, ArrayActivations(s, "positions as units"))
+    assert pooled.estimates[0].value == pytest.approx(gate_order(channel, spatial).estimates[0].value)
+
+
+def test_gates_that_know_each_other_are_told_from_gates_that_do_not(rng):
+    """Where a sample's two gates are sharp together, the order matters less than with another sample's."""
+    sharp = np.repeat([0.02, 0.98], 40)[:, None]
+    power = 1 + 8 * sharp
+    g, s = rng.random((80, 30)) ** power, rng.random((80, 30)) ** power
+    found = gate_order(ArrayActivations(g, "g"), ArrayActivations(s, "s"))
+    assert found.estimates[1].high < 0
+    assert found.reading.endswith("differ more.")
+    free = gate_order(ArrayActivations(rng.random((80, 30)), "g"), ArrayActivations(s, "s"))
+    assert free.estimates[1].low < 0 < free.estimates[1].high
+
+
+def test_what_is_gated_has_to_fit(rng):
+    *_, channel, spatial, _ = gates(rng)
+    with pytest.raises(ShapeError, match="7 of 5"):
+        gate_order(channel, spatial, ArrayActivations(rng.standard_normal((20, 5)), "x"))
+
+
+def test_the_check_of_gate_order_fails_on_broken_code(monkeypatch):
+    from analysis.methods.tokens import gate_order as file
+
+    real = file._compared
+    monkeypatch.setattr(file, "_compared", lambda g, s, w: real(g, g[: len(s)], w))
     assert not all(line.passed for line in file._check())

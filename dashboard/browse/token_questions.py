@@ -39,6 +39,7 @@ QUESTIONS = {  # by name in the URL
         {
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
+            "Which function does each head apply?": "head_functions",
             "Which way does each head look?": "head_offsets",
             "How local are heads over training?": "head_locality",
             "What does the question read in this text?": "retrieval_strip",
@@ -108,6 +109,7 @@ QUESTIONS = {  # by name in the URL
             "How much of a layer's space is needed?": "random_projection_ablation",
             "What is rebuilt from a random projection?": "projected_tokens",
             "What did each checkpoint change?": "growth_timeline",
+            "What is the loss along the path of training?": "loss_slices",
             "Whom does a model merged of experts follow?": "merged_answers",
             "Would learning a new task disturb an old one?": "task_gradients",
             "Would it disturb it, by recorded gradients?": "gradient_overlap",
@@ -206,6 +208,7 @@ QUESTIONS = {  # by name in the URL
             "Is more spent on what is difficult?": "learners_difficulty",
             "What does each scale add to a count?": "scale_counts",
             "Do gates answer to the sample, or only scale?": "gate_maps",
+            "Do gates act alike in parallel and in sequence?": "gate_order",
             "Fewest channels that would do for a sample?": "channel_mass",
         },
     ),
@@ -229,13 +232,18 @@ IN_THE_OPEN = (
     "measure",
     "layer",
     "head",
-    "query",
     "mixer",
     "sharpness",
     "times",
     "rows",
     "columns",
 )  # what a question is about
+ASKERS = {  # by method the setting that says which token asks: it is chosen on the answer
+    "attention_pattern": "query",
+    "attention_bias": "query",
+    "scan_folded": "token",
+    "reduced_attention": "token",
+}
 CARRIED = ("layer", "head", SAMPLE)  # what a person looks at, whatever she asks of it
 
 

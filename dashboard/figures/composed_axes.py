@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis.errors import ParameterError
+from dashboard.figures.paper import find_places
 
 NEAR = 1e-3  # of the page
 LEAST_LINE = 0.3  # of a row's height
@@ -48,7 +49,7 @@ def laid_out(figure, name: str):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*constrained_layout not applied.*")
         try:
-            figure.get_layout_engine().execute(figure)
+            find_places(figure)
         except UserWarning:
             wide, high = figure.get_size_inches()
             raise ParameterError(

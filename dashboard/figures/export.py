@@ -18,7 +18,7 @@ from dashboard.figures.estimates import estimates_table
 from dashboard.figures.kinds import drawer
 from dashboard.figures.latex import tabular
 from dashboard.figures.options import checked
-from dashboard.figures.paper import Page, new_page, paper_sentence, paper_style
+from dashboard.figures.paper import Page, find_places, new_page, paper_sentence, paper_style
 from dashboard.figures.raster import rasterise
 from dashboard.figures.saving import saved
 from dashboard.figures.sheet import Sheet, sheet
@@ -167,7 +167,7 @@ def _picture(result: Result, format: str, options: dict) -> bytes:
 def laid_out(figure):
     """The figure with every panel in its place. Saving with a layout engine, even one that does nothing ("none"), would
     draw everything once more only to find the places."""
-    figure.get_layout_engine().execute(figure)
+    find_places(figure)
     figure.set_layout_engine(None)
     return figure
 

@@ -78,7 +78,7 @@ def coverage_holes(
     Returns
     -------
     Table
-        A line for each rule. Estimates: bare cells of each, and the recall of the box.
+        A line for each rule. Estimates: bare cells of each, the recall of the box, and the largest hole.
 
     Raises
     ------
@@ -141,6 +141,7 @@ def _table(found, params: CoverageHolesParams, notes, d: int) -> Table:
     if has_box:
         told += [_estimate(f"recall in the box, {name}", x[RECALL], d, "exact, as many at random")
                  for name, x in found.items()]  # fmt: skip
+    told += [_of_hole(f"largest hole, {name}", x[HOLE], d) for name, x in found.items()]
     return Table(
         title=f"What is left uncovered: {params.share:.0%} of the tokens left", columns=columns, index="rule",
         sort="bare cells", help={k: v for k, v in HELP.items() if k in columns}, estimates=tuple(told),
@@ -161,6 +162,14 @@ def _estimate(name: str, values: np.ndarray, d: int, null: str) -> Estimate:
     ends = share_interval(values[0]) if alike else mean_interval(values[0], 0.0, 1.0)
     return Estimate(name, float(values[0].mean()), **ends, null=float(values[1].mean()),
                     null_method=null, n=values.shape[1], d=d, estimator="mean over samples")  # fmt: skip
+
+
+def _of_hole(name: str, values: np.ndarray, d: int) -> Estimate:
+    """Sides are counts without an upper end; where they are all alike there is no spread to go by."""
+    ends = mean_interval(values[0], 0.0) if np.ptp(values[0]) else {"interval": "none: alike in all samples"}
+    return Estimate(name, float(values[0].mean()), **ends, null=float(values[1].mean()), unit="cells",
+                    null_method="as many tokens kept at random, drawn once a sample", n=values.shape[1], d=d,
+                    estimator="side of the largest square without a survivor, mean over samples")  # fmt: skip
 
 
 def _reading(found) -> str:
@@ -214,7 +223,7 @@ METHODS = (
         network="blocks",
         title="Holes and boxes",
         summary="What rules leave no token of: the largest hole, bare cells, recall in boxes, beside random keep.",
-        version=3,
+        version=4,
         function=coverage_holes,
         params=CoverageHolesParams,
         result=Table,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-LEAST = 1e-12  # below which a weight's logarithm counts as this
+LEAST, OFF = 1e-12, 0.01  # below which a weight's logarithm counts as this; of a row's sum
 STAND_IN = (
     "Queries and keys were not recorded: the logarithm of the weights stands for their products, so that ranks and "
     "lengths of queries and keys say nothing."
@@ -22,6 +22,7 @@ def dumped_heads(recorded: dict[str, list[np.ndarray]], places: np.ndarray):
     samples at `places`."""
     said = (f"No network was run: heads are those that were recorded of {len(recorded['between'])} blocks.",)
     weights = [a[places] for a in recorded["attention"]] if "attention" in recorded else None
+    said += no_shares(weights) if weights else ()
     if "queries" in recorded and "keys" in recorded:
         q, k = ([x[places] for x in recorded[name]] for name in ("queries", "keys"))
         if weights is None or all(a.shape[1] == w.shape[1] for a, w in zip(q, weights, strict=True)):
@@ -32,3 +33,16 @@ def dumped_heads(recorded: dict[str, list[np.ndarray]], places: np.ndarray):
         return q, [np.broadcast_to(eye, x.shape) for x in q], weights, 1.0, (*said, STAND_IN)
     x = [h[places][:, None] for h in recorded["hidden"][1:]]
     return x, x, None, None, (*said, TOKENS)
+
+
+def no_shares(weights: list[np.ndarray]) -> tuple[str, ...]:
+    """What is to be said of weights that are no shares of 1: learned maps in the place of softmax give such."""
+    off = max(float(np.abs(w.sum(axis=3) - 1).max()) for w in weights)
+    mass = sum(float(np.abs(w).sum()) for w in weights)
+    below = -sum(float(np.minimum(w, 0).sum()) for w in weights) / max(mass, LEAST)
+    said = []
+    if below > LEAST:
+        said.append(f"{below:.1%} of the mass of the recorded weights is negative and counts as 0 here.")
+    if off > OFF:
+        said.append(f"Rows of the recorded weights sum to 1 only within {off:.2g}; they are made whole here.")
+    return tuple(said)

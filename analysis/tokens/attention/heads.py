@@ -18,7 +18,7 @@ from analysis.arrays import chosen_samples
 from analysis.compute.streaming import refuse_few
 from analysis.errors import NotFound, ParameterError
 from analysis.spec import Progress, no_progress
-from analysis.tokens.attention.dumped_heads import dumped_heads
+from analysis.tokens.attention.dumped_heads import LEAST, dumped_heads
 from analysis.tokens.attention.paid_weights import BATCH, PaidWeights, inputs_of, longer, unchanged
 from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.recorded_dump import parts_of
@@ -71,6 +71,11 @@ class HeadReader:
     def tokens(self) -> int:
         return self.layout.kinds.shape[1]
 
+    @property
+    def signed(self) -> bool:
+        """Whether weights below 0 were recorded of a dump, which count as 0 in `rows`."""
+        return isinstance(self.weights, list) and any((w < -LEAST).any() for w in self.weights)
+
     def parts(self, held: int = HELD) -> Iterator[tuple[int, int]]:
         """(first, end) of blocks of queries of which all samples' attention has at most `held` entries."""
         step = max(1, held // (self.n * self.tokens))
@@ -90,7 +95,9 @@ class HeadReader:
         stop = self.tokens if stop is None else stop
         may = self.allowed(start, stop)
         if self.weights is not None:
-            rows = np.where(may, self.weights[layer][:, head, start:stop].astype(np.float64), 0.0)
+            rows = np.where(
+                may, np.maximum(self.weights[layer][:, head, start:stop], 0).astype(np.float64), 0.0
+            )
             return rows / np.maximum(rows.sum(axis=2, keepdims=True), 1e-300)
         q = self.queries[layer][:, head, start:stop].astype(np.float64)
         scores = q @ self.keys[layer][:, head].astype(np.float64).transpose(0, 2, 1)
