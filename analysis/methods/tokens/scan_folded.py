@@ -159,12 +159,13 @@ def _map(tap, maps, used, own, grid, token: int, params, caveats, may=None) -> T
     )
     shown = [m / max(float(np.abs(m).sum()), LEAST) for m in maps.values()]
     picture = None if own is None or own.picture is None or own.grid is None else own.picture[None]
-    words = (own.words,) if own is not None and grid[0] == 1 and len(own.words) == grid[1] else ()
+    written = tuple(own.words) if own is not None and grid[0] == 1 and len(own.words) == grid[1] else ()
+    words = (written,) if written else ()
     return TokenMap(
-        title=f"What {place_name(token, grid, words)} of sample {params.sample} reads", samples=np.arange(len(maps)),
+        title=f"What {place_name(token, grid, written)} of sample {params.sample} reads", samples=np.arange(len(maps)),
         values=np.stack(shown), value_name="share of what is read", grid=None if words else grid, names=tuple(maps),
         pictures=picture, words=words, estimates=told, reading=_reading(told, token, grid), caveats=caveats,
-        **asked_place(token, grid[0] * grid[1], grid, words=words),
+        **asked_place(token, grid[0] * grid[1], grid, words=written),
     )  # fmt: skip
 
 
@@ -279,7 +280,7 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=7,
+        version=8,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,

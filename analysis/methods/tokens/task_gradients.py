@@ -53,7 +53,7 @@ from analysis.tokens.task_gradients import Layer, TaskGradients, task_gradients_
 OPENING, FEWEST, LISTED, MOST_LAYERS = 6.0, 6, 12, 24
 ALIKE, COSINE_ALIKE = "overlap, tasks exchanged", "cosine, tasks exchanged"
 HELP = {
-    **OF_TAPS, LAYER: "The layer.",
+    LAYER: "The layer.", VERDICT: OF_TAPS[VERDICT], **{k: v for k, v in OF_TAPS.items() if k not in (LAYER, VERDICT)},
     ALIKE: "The overlap where groups of samples change tasks at random, mean of the draws.",
     COSINE_ALIKE: "The cosine there.",
 }  # fmt: skip
