@@ -16,7 +16,7 @@ QUESTIONS = {  # by name in the URL
         "Rules",
         "Rules against each other and against chance, over many samples: what they keep, cost and break.",
         {
-            "Which rule keeps the answer at equal cost?": "token_ledger",
+            "What do rules keep, at what work and time?": "token_ledger",
             "What became of this sample's tokens?": "token_film",
             "Does it take less time, too?": "latency",
             "Do rules keep the same tokens?": "rule_agreement",

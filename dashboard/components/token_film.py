@@ -153,7 +153,9 @@ def _films(reference: str, path: str, sample: int, asked: Asked) -> None:
 def _film(film, key: str, asked: Asked, boxes: str, hand: str) -> None:
     drawn = figures.on_screen(film, theme=state.theme(), title=False, **_look(asked, boxes))
     drawn.layout.dragmode = "select" if hand == "box" else False
-    drawn.layout.selectdirection = "h" if film.grid is None else "d"  # else a flat drag takes all rows of all panels
+    drawn.layout.selectdirection = (
+        "h" if film.grid is None else "d"
+    )  # else a flat drag takes all rows of all panels
     place = (
         f"film:{key}:{hand}:{asked.opened}:{boxes}"  # picked is in the URL: another chart has nothing picked
     )
