@@ -39,7 +39,11 @@ def test_a_probe_and_networks_with_heads_and_other_questions_are_asked(tap):
 
 
 def test_sentences_that_a_cell_would_cut_leave_the_table_whole():
-    columns = {"fault": np.array(["a", "b"]), "found": np.arange(2), "what it means": np.array(["x" * 90, ""])}
+    columns = {
+        "fault": np.array(["a", "b"]),
+        "found": np.arange(2),
+        "what it means": np.array(["x" * 90, ""]),
+    }
     fits, long = long_words.parted(columns)
     assert list(fits) == ["fault", "found"]
     assert long["what it means"].tolist() == ["x" * 90, ""]
