@@ -155,7 +155,8 @@ def _reading(found: Axes, told, both: np.ndarray, i: int, j: int) -> str:
     places = [name if found.unit == "nm" else f"place {name}" for name in found.names]
     return (
         f"{h} lines of {w} places, {kind}. From line {i + 1}, {places[j]}, both attentions together read most of "
-        f"line {k + 1}, {places[l]} ({h * w * both.max():.1f} times an even share). A token reads {told[0].value:.1f} of {w} "
+        f"line {k + 1}, {places[l]} ({h * w * both.max():.1f} times an even share). A token reads "
+        f"{told[0].value:.1f} of {w} "
         f"cells along its line, {told[1].value:.1f} of {h} across, and {told[2].value:.1f} of {h * w} in both."
     )
 
