@@ -27,7 +27,7 @@ ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-SLOW = 60_000  # milliseconds to wait for anything: other work may be going on on the same two cores
+SLOW = 120_000  # milliseconds to wait for anything: other work may be going on on the same two cores
 GRID = (3, 4)
 MARK = """([trace, index]) => {
     const g = document.querySelector('.js-plotly-plot');
