@@ -73,6 +73,8 @@ PARAMS = {
     ),
     "tokens": (
         "tap",
+        "joined",
+        "p.rules",
         "view",
         "ask",
         "seed",

@@ -91,14 +91,14 @@ def test_two_taps_of_weights_are_two_axes(rng):
     rows = first.reshape(12, 4)
     columns = second.swapaxes(0, 1).reshape(12, 3)
     taps = [tap_of([rows, rows], "rows"), tap_of([columns, columns], "columns")]
-    found = axis_attention(*taps, params=AxisAttentionParams(line=2, place=1))
+    found = axis_attention(*taps, params=AxisAttentionParams(line=3, place=2))
     whole = axial(first, second)
     np.testing.assert_allclose(found.values[2], 12 * whole[2 * 4 + 1], atol=1e-9)
     assert found.grid == (3, 4)
     assert found.estimates[3].value == pytest.approx(12 * 7 / 144)
-    matrix = axis_matrix(*taps, params=AxisMatrixParams(axis=SECOND, line=3))
+    matrix = axis_matrix(*taps, params=AxisMatrixParams(axis=SECOND, line=4))
     np.testing.assert_allclose(matrix.values, second[3], atol=1e-9)
-    apart = axis_attention(*taps, params=AxisAttentionParams(line=2, place=1, draw=MAPS))
+    apart = axis_attention(*taps, params=AxisAttentionParams(line=3, place=2, draw=MAPS))
     np.testing.assert_allclose(apart.values[3], 12 * whole[9].reshape(3, 4)[:, 3], atol=1e-9)
 
 
@@ -106,7 +106,7 @@ def test_rows_attend_along_each_axis(rng):
     """The stand-in against a loop over its lines."""
     x = rng.standard_normal((2, 12, 5))
     tap = tap_of(list(x), grid=(3, 4))
-    found = axis_matrix(tap, params=AxisMatrixParams(line=1))
+    found = axis_matrix(tap, params=AxisMatrixParams(line=2))
     centred = x - x.mean(axis=(0, 1))
     centred /= np.sqrt(np.square(centred).mean())
     line = centred[0].reshape(3, 4, 5)[1]

@@ -12,7 +12,7 @@ import pytest
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import NotFound, ParameterError
 from analysis.methods.tokens.coverage_holes import CoverageHolesParams, coverage_holes
-from analysis.methods.tokens.latency import LatencyParams, latency
+from analysis.methods.tokens.latency import TOLD, LatencyParams, latency
 from analysis.methods.tokens.reconstruction_error import ReconstructionErrorParams, reconstruction_error
 from analysis.methods.tokens.rule_agreement import RuleAgreementParams, rule_agreement
 from analysis.methods.tokens.token_survival import MORE, TokenSurvivalParams, Z, token_survival
@@ -215,5 +215,6 @@ def test_without_a_network_only_work_is_told(tap):
     found = latency(tap, LatencyParams(rules="random,tome", repeats=3))
     assert "Nothing was timed." in found.caveats
     np.testing.assert_array_equal(found.series["Random"], found.null["Random"])
-    assert (np.diff(found.null["Random"]) < 0).all()
-    np.testing.assert_allclose(found.null["Random"], found.x, atol=0.08)
+    told = found.x >= TOLD  # below, rows of so few layers cannot spend as little
+    assert (np.diff(found.null["Random"][told]) < 0).all()
+    np.testing.assert_allclose(found.null["Random"][told], found.x[told], atol=0.08)

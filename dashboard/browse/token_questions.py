@@ -16,7 +16,7 @@ QUESTIONS = {  # by name in the URL
         "Rules",
         "Rules against each other and against chance, over many samples: what they keep, cost and break.",
         {
-            "Which rule keeps the answer at equal cost?": "token_ledger",
+            "What do rules keep, at what work and time?": "token_ledger",
             "What became of this sample's tokens?": "token_film",
             "What is read once tokens are gone?": "reading_after_drops",
             "What does each criterion of merging pick?": "merge_criteria",

@@ -15,6 +15,7 @@ from analysis.errors import LoupeError
 from analysis.results import Result
 from analysis.spec import Method
 from dashboard import errors, state
+from dashboard.browse import before_asking
 from dashboard.components import match_lines, sample_gallery
 from dashboard.parts import cost_line, doubts, figure_block, method_run, on_demand, readable_taps, tap_list
 
@@ -99,6 +100,7 @@ def _answer(
         return None
     if tap_list.too_few_checkpoints(method, references, params):
         return None
+    before_asking.refuse(method.id, state.workspace().activations(references[0]), params)
     if not method.more_inputs:
         return on_demand.result(method.id, references, params, seed=seed, **how)
     fewest = method.inputs

@@ -11,7 +11,7 @@ from analysis.results import Gallery, Matrix, Result, Scatter, Table
 from dashboard import colouring, errors, figures, state, table_cells
 from dashboard.browse import pictured, selections, table_rows
 from dashboard.browse.colour_sources import OF_MAP
-from dashboard.parts import export_menu, figure_cache, shown_results, written
+from dashboard.parts import export_menu, figure_cache, long_words, shown_results, written
 from dashboard.parts.recipe_text import python_lines
 
 SHOWN = {"value": "Value", "excess": "Excess over the null"}
@@ -183,7 +183,10 @@ def table(result: Table, key: str) -> None:
     columns = figures.table_twin(result)
     picks = {"on_select": "rerun", "selection_mode": "single-row"} if opens else {}
     look = {"help": result.help, "alt": figures.alt_text(result)}
-    answer = _frame(columns, f"figure:{key}", **look, **picks)
+    fits, long = long_words.parted(columns)
+    answer = _frame(fits, f"figure:{key}", **look, **picks)
+    if long:
+        long_words.written_out(next(iter(columns.values())), long)
     chosen = answer.selection.rows if opens else []
     if chosen and (unit := opens(columns, chosen[0])) is not None:
         state.go("features", tap=result.origin.inputs[0]["name"], unit=unit)

@@ -20,13 +20,29 @@ from dashboard.components import (
     explained_sample,
     nothing_yet,
     questions,
+    rule_curves,
     token_asker,
     token_choices,
     token_film,
 )
 
-RESETS = ("p.", "seed", "ask", "tap2", "step", "show", "s.", "b.", "open", "boxes")  # of the view before
-ANSWERS = {"attention_atlas": attention_atlas.draw} | dict.fromkeys(ASKERS, token_asker.draw)
+RESETS = (
+    "p.",
+    "seed",
+    "ask",
+    "tap2",
+    "step",
+    "show",
+    "s.",
+    "b.",
+    "open",
+    "boxes",
+    "joined",
+)  # of the view before
+ANSWERS = {"attention_atlas": attention_atlas.draw, "token_ledger": rule_curves.draw} | dict.fromkeys(
+    ASKERS, token_asker.draw
+)
+MORE = {"token_ledger": rule_curves.rules_box, "latency": rule_curves.rules_box}
 STARTS, PICKED = (
     20.0,
     120.0,
@@ -59,8 +75,8 @@ def page() -> None:
             token_choices.made_for(shown, ":".join(state.current_tap()))
         if shown == "rules":
             token_choices.rules_in_words()
-        questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_asked, starts_below=_starts_below(),
-                       keeps=carried)  # fmt: skip
+        questions.draw(QUESTIONS[shown].asks, shown, more=MORE, answers=ANSWERS, given=_asked,
+                       starts_below=_starts_below(), keeps=carried)  # fmt: skip
 
 
 def _starts_below() -> float:

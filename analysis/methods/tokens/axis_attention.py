@@ -46,11 +46,12 @@ FIRST, SECOND, BOTH = "along the first axis", "along the second axis", "both in 
 @dataclass(frozen=True)
 class AxisAttentionParams(AxisParams):
     line: int | None = param(
-        None, "The token's line (row, patch); automatic: the middle.", low=0, high=1_000_000
+        None, "The token's line (row, patch), from 1; automatic: the middle.", low=1, high=1_000_000
     )
     place: int | None = param(
-        None, "Its place on the line (column, frame, band); automatic: the middle.", low=0, high=1_000_000
-    )
+        None, "Its place on the line (column, frame, band), from 1; automatic: the middle.", low=1,
+        high=1_000_000,
+    )  # fmt: skip
     draw: str = param(PLANE, "Over both axes, or on the image.", choices=(PLANE, MAPS))
 
 
@@ -77,9 +78,9 @@ def axis_attention(
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     found = axes_of(taps, params, rng, lambda f, doing="": progress(0.8 * f, doing))
     h, w = found.factored.grid
-    i, j = (size // 2 if at is None else at for at, size in ((params.line, h), (params.place, w)))
+    i, j = (size // 2 if at is None else at - 1 for at, size in ((params.line, h), (params.place, w)))
     if i >= h or j >= w:
-        raise NotFound(f"line {i}, place {j}", f"lines 0 to {h - 1}, places 0 to {w - 1}")
+        raise NotFound(f"line {i + 1}, place {j + 1}", f"lines 1 to {h}, places 1 to {w}")
     progress(0.9, "two hops")
     told = _estimates(found.all, rng, taps[0].shape[1])
     progress(1.0, "done")
@@ -106,7 +107,7 @@ def _map(found: Axes, i: int, j: int, params, told) -> TokenMap:
     if cells > ALL:
         notes.append(f"Means are over a random {ALL:,} of {cells:,} tokens.")
     return TokenMap(
-        title=f"What line {i}, {found.names[j] if found.unit == 'nm' else f'place {j}'} reads: {own.name}",
+        title=f"What line {i + 1}, {found.names[j] if found.unit == 'nm' else f'place {j + 1}'} reads: {own.name}",
         samples=np.full(len(values), params.sample), values=h * w * values, value_name="times an even share",
         grid=(found.inside or (1, h)) if apart else (h, w), names=names, estimates=told,
         pictures=None if picture is None else picture[None], reading=_reading(found, told, both, i, j),
@@ -153,8 +154,9 @@ def _reading(found: Axes, told, both: np.ndarray, i: int, j: int) -> str:
     )
     places = [name if found.unit == "nm" else f"place {name}" for name in found.names]
     return (
-        f"{h} lines of {w} places, {kind}. From line {i}, {places[j]}, both attentions together read most of line "
-        f"{k}, {places[l]} ({h * w * both.max():.1f} times an even share). A token reads {told[0].value:.1f} of {w} "
+        f"{h} lines of {w} places, {kind}. From line {i + 1}, {places[j]}, both attentions together read most of "
+        f"line {k + 1}, {places[l]} ({h * w * both.max():.1f} times an even share). A token reads "
+        f"{told[0].value:.1f} of {w} "
         f"cells along its line, {told[1].value:.1f} of {h} across, and {told[2].value:.1f} of {h * w} in both."
     )
 
@@ -170,15 +172,15 @@ def _check() -> tuple[CheckLine, ...]:
     x = np.ones((24, 2))
     x[12:] = -1.0
     tap = ArrayActivations(x, name="planted", layout=Layout(np.array([0, 12, 24]), grid=(3, 4)))
-    even = axis_attention(tap, params=AxisAttentionParams(line=1, place=2))
+    even = axis_attention(tap, params=AxisAttentionParams(line=2, place=3))
     rng = np.random.default_rng(0)
     first, second = rng.dirichlet(np.ones(4), 4), rng.dirichlet(np.ones(3), 3)
     taps = [ArrayActivations(np.vstack([a, a]), name=name, layout=Layout(np.arange(0, 2 * len(a) + 1, len(a))))
             for name, a in (("spectrum", first), ("space", second))]  # fmt: skip
-    both = axis_attention(*taps, params=AxisAttentionParams(line=2, place=1))
+    both = axis_attention(*taps, params=AxisAttentionParams(line=3, place=2))
     alone = np.eye(3)
     taps[1] = ArrayActivations(np.vstack([alone, alone]), name="space", layout=Layout(np.array([0, 3, 6])))
-    left = axis_attention(*taps, params=AxisAttentionParams(line=2, place=1))
+    left = axis_attention(*taps, params=AxisAttentionParams(line=3, place=2))
     product = 12 * np.kron(second, first)[2 * 4 + 1]
     return (
         CheckLine("equal rows: every cell alike", 0.0, float(np.ptp(even.values[2])), 1e-12),
@@ -195,7 +197,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="axis_attention", family="tokens", asks=of_one_tap,
-        title="Attention along two axes", version=4, function=axis_attention,
+        title="Attention along two axes", version=5, function=axis_attention,
         summary="What a token reads along one axis, along the other, and through both: rows and columns, frames and "
         "patches, bands and patches.", params=AxisAttentionParams, result=TokenMap, check=_check, cost=_cost,
         more_inputs=True, most_inputs=2, minimum_rows=4, invariance="the order of heads",

@@ -39,7 +39,7 @@ FIRST, SECOND = "the first (along a line: bands, frames, columns)", "the second 
 @dataclass(frozen=True)
 class AxisMatrixParams(AxisParams):
     axis: str = param(FIRST, "Which of the two.", choices=(FIRST, SECOND))
-    line: int | None = param(None, "One line; automatic: the mean of all.", low=0, high=1_000_000)
+    line: int | None = param(None, "One line, from 1; automatic: the mean of all.", low=1, high=1_000_000)
 
 
 def axis_matrix(
@@ -76,7 +76,7 @@ def axis_matrix(
     )
     told = _estimates([_lines(one, first, params.line) for one in found.all], at, unit, taps[0].shape[1])
     progress(1.0, "done")
-    mean, names = lines.mean(axis=0), names or tuple(str(k) for k in range(w))
+    mean, names = lines.mean(axis=0), names or tuple(str(k + 1) for k in range(w))
     whose = (
         f"line {params.line}"
         if params.line is not None
@@ -103,9 +103,9 @@ def _lines(own, first: bool, line: int | None) -> np.ndarray:
     lines = own.first if first else own.second
     if line is None:
         return lines[:1] if own.shared else lines
-    if line >= len(lines):
-        raise NotFound(f"line {line}", f"0 to {len(lines) - 1}")
-    return lines[line : line + 1]
+    if line > len(lines):
+        raise NotFound(f"line {line}", f"1 to {len(lines)}")
+    return lines[line - 1 : line]
 
 
 def _estimates(samples, at: np.ndarray, unit: str, d: int) -> tuple[Estimate, ...]:
@@ -165,7 +165,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="axis_matrix", family="tokens", asks=of_one_tap,
-        title="Attention within one axis", version=4, function=axis_matrix,
+        title="Attention within one axis", version=5, function=axis_matrix,
         summary="Which bands (in nm), frames or columns read which, where a network attends along each axis apart.",
         params=AxisMatrixParams, result=Matrix, check=_check, cost=_cost, more_inputs=True, most_inputs=2,
         minimum_rows=4, invariance="the order of heads and of lines",

@@ -234,7 +234,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_accuracy", family="tokens", title="Experts by class, many to few", version=2,
+        id="expert_accuracy", family="tokens", title="Experts by class, many to few", version=3,
         function=expert_accuracy,
         summary="Accuracy of each expert on classes with many, medium and few samples, and where two experts differ.",
         params=ExpertAccuracyParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

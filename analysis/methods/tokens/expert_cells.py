@@ -173,7 +173,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="expert_cells", family="tokens", network="experts",
-        title="Cells of experts", version=2, function=expert_cells,
+        title="Cells of experts", version=3, function=expert_cells,
         summary="Tokens on a plane of the router's input, coloured by the expert that takes them.",
         params=ExpertCellsParams, result=Scatter, check=_check, cost=_cost, minimum_rows=8,
         invariance="one number added to all logits of a token, the order of tokens and of experts, turning the space",

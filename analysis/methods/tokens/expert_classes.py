@@ -179,7 +179,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="expert_classes", family="tokens", network="experts",
-        title="Experts and classes", version=2, function=expert_classes,
+        title="Experts and classes", version=3, function=expert_classes,
         summary="Which experts take the tokens of which classes, and how much the choice tells of the class.",
         params=ExpertClassesParams, result=Matrix, check=_check, cost=_cost, minimum_rows=20,
         invariance="one number added to all logits of a token, factors of all logits, the order of experts",

@@ -213,7 +213,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_redundancy", family="tokens", network="experts", title="Experts that do the same", version=2,
+        id="expert_redundancy", family="tokens", network="experts", title="Experts that do the same", version=3,
         function=expert_redundancy,
         summary="Likeness of every two experts by outputs, weights or routing, and tokens that lie between two.",
         params=ExpertRedundancyParams, result=Matrix, check=_check, cost=_cost, minimum_rows=8,

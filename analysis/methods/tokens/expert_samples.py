@@ -179,7 +179,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_samples", family="tokens", network="experts", title="Samples of each expert", version=1,
+        id="expert_samples", family="tokens", network="experts", title="Samples of each expert", version=2,
         function=expert_samples, summary="Samples grouped by the expert with most of their tokens, the surest first.",
         params=ExpertSamplesParams, result=Gallery, check=_check, cost=_cost, minimum_rows=8,
         invariance="one number added to all logits of a token; the order of experts and of tokens in a sample",

@@ -215,7 +215,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="expert_territory", family="tokens", network="experts",
-        title="Where experts work", version=2, function=expert_territory,
+        title="Where experts work", version=3, function=expert_territory,
         summary="Each expert's gate over the picture or text of one sample, and whether neighbours go to one expert.",
         params=ExpertTerritoryParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=16,
         invariance="one number added to all logits of a token, the order of experts and of samples",

@@ -180,7 +180,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="router_choices", family="tokens", network="experts",
-        title="Experts that a token needs", version=2, function=router_choices,
+        title="Experts that a token needs", version=3, function=router_choices,
         summary="Gate mass, idle experts, overflow and error of the output over the number of experts of a token.",
         params=RouterChoicesParams, result=Curve, check=_check, cost=_cost, minimum_rows=8,
         invariance="one number added to all logits of a token, the order of tokens and of experts",

@@ -199,7 +199,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="router_load", family="tokens", network="experts",
-        title="Load and overflow of experts", version=2, function=router_load,
+        title="Load and overflow of experts", version=3, function=router_load,
         summary="Share of tokens that each expert of a router takes, balance loss, and what would be dropped.",
         params=RouterLoadParams, result=Table, check=_check, cost=_cost, minimum_rows=8,
         invariance="one number added to all logits of a token; factors of all logits leave load and overflow",

@@ -187,7 +187,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="router_temperature", family="tokens", network="experts", title="A router's temperature", version=2,
+        id="router_temperature", family="tokens", network="experts", title="A router's temperature", version=3,
         function=router_temperature,
         summary="Experts in use and the largest gate over the temperature, from one expert to all.",
         params=RouterTemperatureParams, result=Curve, check=_check, cost=_cost, minimum_rows=8,

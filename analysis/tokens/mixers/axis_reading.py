@@ -148,7 +148,7 @@ def _named(found: Factored, facts: dict, picture, params, taps, notes, more) -> 
     if nm is None:
         return Axes(
             found,
-            tuple(str(j) for j in range(w)),
+            tuple(str(j + 1) for j in range(w)),
             np.arange(w, dtype=float),
             "places",
             picture,

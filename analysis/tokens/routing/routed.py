@@ -142,7 +142,7 @@ def read_router(run, router: Router, progress: Progress) -> Routed:
     samples, tokens = np.repeat(np.arange(run.n), counts), np.concatenate([np.arange(c) for c in counts])
     return Routed(
         fixed(x[good] @ weight.T + bias), samples[good], tokens[good],
-        tuple(f"expert {e}" for e in range(router.count)), router.top, f"router {router.name}", tuple(notes),
+        tuple(f"expert {e + 1}" for e in range(router.count)), router.top, f"router {router.name}", tuple(notes),
         Live(run, router, x[good]),
     )  # fmt: skip
 
