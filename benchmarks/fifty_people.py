@@ -7,10 +7,11 @@ same pages without the caches that sessions share (`--without` measures both); 2
 
 A hosted server as `loupe serve --hosted` starts it, and fifty people who are signed in: clients that speak the
 browser's protocol over its websocket (`browser_page.py`). A click is the message that a browser would send, and it is
-over when the server says that the page is complete. Its server time runs from the moment when the message is in the server's socket to the
-moment when the last message of the answer is in the client's: all waits for other people's clicks count. Beside it
-stands what the client sees, which holds its own reading too: the clients run on the same two cores. One real browser
-opens the map and a card in the middle of it, and says how long a person waits until they are drawn.
+over when the server says that the page is complete. Its server time runs from the moment when the message is in the
+server's socket to the moment when the last message of the answer is in the client's: all waits for other people's
+clicks count. Beside it stands what the client sees, which holds its own reading too: the clients run on the same two
+cores. One real browser opens the map and a card in the middle of it, and says how long a person waits until they are
+drawn.
 """
 
 from __future__ import annotations
