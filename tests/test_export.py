@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -16,7 +17,19 @@ from functools import cache
 import numpy as np
 import pytest
 from pypdf import PdfReader
-from test_figures_planted import LONG, NASTY, gallery, hostile, matrix, ordinary, scatter, table, token_map
+from test_figures_planted import (
+    LONG,
+    NASTY,
+    ORIGIN,
+    curve,
+    gallery,
+    hostile,
+    matrix,
+    ordinary,
+    scatter,
+    table,
+    token_map,
+)
 
 from analysis.errors import ParameterError
 from dashboard.figures import export, on_paper, table_twin
@@ -415,3 +428,26 @@ def test_every_table_of_a_page_goes_that_way():
                 )
     assert len(found) >= 15
     assert [at for at, fine in found.items() if not fine] == []
+
+
+def test_heads_of_latex_tables_break_where_words_end():
+    from dashboard.figures.latex import _lines
+
+    assert _lines("vit.layernorm", 10) == ["vit.", "layernorm"]
+    assert _lines("vit.layers.3", 10) == ["vit.", "layers.3"]
+    assert _lines("standard deviation", 10) == ["standard", "deviation"]
+    assert _lines("a b", 10) == ["a b"]
+    assert _lines("abcdefghijklm", 10) == ["abcdefghij", "klm"], "one word that is too long is cut"
+
+
+def test_files_are_called_by_what_was_run_on_what():
+    from dashboard.parts.export_menu import file_stem
+
+    def of(*names):
+        return file_stem(curve(origin=dataclasses.replace(ORIGIN, inputs=tuple({"name": n} for n in names))))
+
+    assert of("digits:vit.layers.2") == "pca-digits-vit.layers.2"
+    assert of(*(f"digits:vit.layers.{i}" for i in range(12))) == "pca-digits-12-taps"
+    assert of(*(f"{'ab'[i % 2]}:vit.layers.{i}" for i in range(12))) == "pca-a-b-12-taps"
+    assert file_stem(curve(origin=None, title="Values of unit 3 of a:b")) == "curve-Values-of-unit-3-of-a-b"
+    assert len(of("x" * 300)) <= 120

@@ -8,14 +8,21 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
-from test_figures_planted import curve, distribution, matrix, ordinary, token_map
+from test_figures_planted import curve, distribution, matrix, ordinary, scatter, token_map
 
-from dashboard.figures import on_paper
+from dashboard.figures import on_paper, point_pictures
 from dashboard.figures.export import laid_out
 from dashboard.figures.paper import paper_style
 from dashboard.figures.sheet import sheet
 
-LOOKS = [("single", False), ("single", True), ("double", False), ("slide", False), ("poster", False)]
+LOOKS = [
+    *(
+        (width, greyscale, "sans")
+        for width in ("single", "double", "slide", "poster")
+        for greyscale in (False, True)
+    ),
+    *((width, True, "serif") for width in ("single", "double", "slide", "poster")),
+]
 SMALLEST = 5.0  # points, in print
 SLACK = 0.2  # of a line's height, above and below, that letters leave free
 
@@ -49,7 +56,7 @@ def written(result, monkeypatch, **look) -> tuple[list[Written], tuple[float, fl
         return draw(self, gc, x, y, s, prop, angle, ismath, mtext)
 
     monkeypatch.setattr(RendererAgg, "draw_text", note)
-    with paper_style(sheet(look.get("width", "single"))):
+    with paper_style(sheet(look.get("width", "single"), font=look.get("font", "sans"))):
         figure = laid_out(on_paper(result, **look))
         canvas = FigureCanvasAgg(figure)
         found.clear()  # the layout measures without drawing, but a look at the size may not
@@ -57,10 +64,11 @@ def written(result, monkeypatch, **look) -> tuple[list[Written], tuple[float, fl
     return found, (figure.bbox.width, figure.bbox.height)
 
 
-@pytest.mark.parametrize(("width", "greyscale"), LOOKS)
+@pytest.mark.parametrize(("width", "greyscale", "font"), LOOKS)
 @pytest.mark.parametrize("name", sorted(ordinary()))
-def test_text_can_be_read_is_whole_and_stands_alone(name, width, greyscale, monkeypatch):
-    texts, (across, down) = written(ordinary()[name], monkeypatch, width=width, greyscale=greyscale)
+def test_text_can_be_read_is_whole_and_stands_alone(name, width, greyscale, font, monkeypatch):
+    look = {"width": width, "greyscale": greyscale, "font": font}
+    texts, (across, down) = written(ordinary()[name], monkeypatch, **look)
     assert texts
     assert not [t for t in texts if t.points < SMALLEST]
     cut = [t for t in texts if t.box[0] < -1 or t.box[1] < -1 or t.box[2] > across + 1 or t.box[3] > down + 1]
@@ -127,3 +135,47 @@ def test_a_caption_of_a_marked_place_is_not_crossed(monkeypatch):
     with paper_style(sheet()):
         names = {t.get_text(): t for t in on_paper(result).axes[0].texts}
     assert all(names[n].get_bbox_patch().get_alpha() > 0.7 for n in ("first", "second"))
+
+
+def test_a_name_of_a_marked_place_crosses_no_other_mark():
+    with paper_style(sheet()):
+        figure = on_paper(distribution())
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        lines = axes.transData.transform([(at, 0) for at in distribution().markers.values()])[:, 0]
+        boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == len(lines) == 2
+    assert not [x for x in lines for box in boxes if box.x0 - 1 < x < box.x1 + 1]
+
+
+def test_in_grey_each_line_has_its_own_marks_and_a_name_that_moved_is_led_to_its_line():
+    with paper_style(sheet()):
+        axes = on_paper(curve(), greyscale=True).axes[0]
+    named = [line for line in axes.lines if not line.get_label().startswith("_")]
+    assert len({line.get_marker() for line in named}) == len(named) > 2
+    ends = {tuple(np.round((line.get_xdata()[-1], line.get_ydata()[-1]), 9)) for line in named}
+    led = [text for text in axes.texts if text.arrow_patch is not None]
+    assert led
+    assert {tuple(np.round(text.xy, 9)) for text in led} <= ends
+
+
+def test_pictures_of_points_stand_where_they_cover_least():
+    close = scatter(
+        3, pictures=np.zeros((3, 4, 4), np.uint8), colour="", columns={},
+        positions=np.array([[0.0, 0.0], [0.2, 0.0], [10.0, 10.0]]),
+    )  # fmt: skip
+    first, second, far = point_pictures.placed(close)
+    assert (first.side, far.side) == ((0, 1), (0, 1)), "alone: above"
+    assert second.side != first.side
+    (a, b, c, d), (e, f, g, h) = first.box, second.box
+    assert min(b, f) <= max(a, e) or min(d, h) <= max(c, g), "they share nothing"
+    alike = ordinary()["scatter_pictures"]
+    shared = [_shared(one.box, other.box) for one, other in combinations(point_pictures.placed(alike), 2)]
+    side = point_pictures.pictured(alike)[1]
+    above = [(x - side / 2, x + side / 2, y + 0.12 * side, y + 1.12 * side) for x, y in alike.positions]
+    assert sum(shared) < 0.5 * sum(_shared(one, other) for one, other in combinations(above, 2))
+
+
+def _shared(one, other) -> float:
+    (a, b, c, d), (e, f, g, h) = one, other
+    return max(min(b, f) - max(a, e), 0) * max(min(d, h) - max(c, g), 0)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from collections import Counter
+from contextlib import nullcontext
 from itertools import combinations
 
 import numpy as np
@@ -24,7 +25,7 @@ from analysis.errors import ParameterError
 from dashboard import cli
 from dashboard.commands import figure_options
 from dashboard.commands.output import write_figure
-from dashboard.figures import export, grey_check, on_paper, table_twin
+from dashboard.figures import export, grey_check, on_paper, pdf_fonts, saving, table_twin
 from dashboard.figures.grey import lightness, series_looks
 from dashboard.figures.style import OKABE_ITO, RASTER_ABOVE
 from dashboard.figures.text import cell, tex
@@ -91,6 +92,40 @@ def test_the_fonts_inside_the_svg_hold_every_character_that_is_written():
         assert written <= set().union(*(faces.get((family, weight), set()) for family in families)), style
     assert "size ≤ 10⁻³" in {"".join(node.itertext()) for node in root.iter(SVG + "text")}
     assert data == export(result, "svg", font="serif", title=True)
+
+
+def glyphs_of(data: bytes) -> dict:
+    """{(font, character): its outline's points, its width} of a PDF, through its own maps."""
+    found = {}
+    for one in PdfReader(io.BytesIO(data)).pages[0]["/Resources"]["/Font"].values():
+        font = one.get_object()
+        below = font["/DescendantFonts"][0].get_object()
+        file = TTFont(io.BytesIO(below["/FontDescriptor"].get_object()["/FontFile2"].get_object().get_data()))
+        places = below["/CIDToGIDMap"].get_object().get_data()
+        words = font["/ToUnicode"].get_object().get_data().decode("latin1")
+        for first, last, to in re.findall(r"<(\w+)> <(\w+)>\s+\[?<(\w+)>", words):
+            for at in range(int(first, 16), int(last, 16) + 1):
+                name = file.getGlyphName(int.from_bytes(places[2 * at : 2 * at + 2], "big"))
+                points = file["glyf"][name].getCoordinates(file["glyf"])[0]
+                said = str(font["/BaseFont"]).split("+")[1], int(to, 16) + at - int(first, 16)
+                found[said] = list(points), file["hmtx"][name][0]
+    return found
+
+
+@pytest.mark.parametrize("font", ["sans", "serif"])
+def test_the_glyphs_inside_the_pdf_are_those_of_the_whole_font(font, monkeypatch):
+    result = scatter(40, groups=2, axes=("size ≤ 10⁻³ fi", "Ångström −α"), title="AVATAR ffi é")
+    ours = export(result, "pdf", font=font, title=True)
+    assert export(result, "pdf", font=font, title=True) == ours
+    pdf_fonts._cut.cache_clear()
+    assert export(result, "pdf", font=font, title=True) == ours, "what is kept is what is made"
+    monkeypatch.setattr(saving, "own_cut", nullcontext)
+    whole = export(result, "pdf", font=font, title=True)
+    assert glyphs_of(ours) == glyphs_of(whole)
+    assert len(glyphs_of(ours)) > 25
+    assert len(ours) < len(whole)
+    texts = [PdfReader(io.BytesIO(data)).pages[0].extract_text() for data in (ours, whole)]
+    assert texts[0] == texts[1]
 
 
 def images_of(result, **look) -> list:

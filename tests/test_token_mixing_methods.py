@@ -95,7 +95,7 @@ def test_measures_of_all_layers(tap):
 
 
 def test_folded_over_words(tap):
-    found = scan_folded(tap, ScanFoldedParams(sample=1, token=7))
+    found = scan_folded(tap, params=ScanFoldedParams(sample=1, token=7))
     maps = dict(zip(found.names, found.values, strict=True))
     assert not maps[READS][8:].any()
     assert not maps[READERS][:7].any()

@@ -160,16 +160,18 @@ def test_near_is_told_from_far_and_noise_is_not_told(rng):
     assert even[0] == pytest.approx(1 / 4)
 
 
-def test_pictures_are_drawn_above_their_points_and_inside_the_picture(tmp_path, rng):
+def test_pictures_are_drawn_beside_their_points_and_inside_the_picture(tmp_path, rng):
     store, *_ = object_store(tmp_path / "s", rng)
     found = view_sphere(store.activations("pool"), ViewSphereParams(drawn=ABOVE))
     figure = kinds.drawer(found).screen(found, LIGHT)
     assert len(figure.layout.images) == 5
-    low, high = figure.layout.yaxis.range
-    for image, (x, y) in zip(figure.layout.images, found.positions, strict=True):
-        assert image.x == pytest.approx(x)
-        assert y < image.y < image.y + image.sizey <= high
-        assert low < image.y
+    (left, right), (low, high) = figure.layout.xaxis.range, figure.layout.yaxis.range
+    placed = point_pictures.placed(found)
+    for image, one, (x, y) in zip(figure.layout.images, placed, found.positions, strict=True):
+        assert left <= image.x < image.x + image.sizex <= right
+        assert low <= image.y < image.y + image.sizey <= high
+        away = np.array([image.x + image.sizex / 2 - x, image.y + image.sizey / 2 - y])
+        assert away == pytest.approx(0.62 * image.sizex * np.array(one.side))
     assert point_pictures.pictured(found)[1] < 1
 
 

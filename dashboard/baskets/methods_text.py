@@ -219,7 +219,7 @@ def _by_level(estimates: tuple[Estimate, ...]) -> list[str]:
     for what, how in ways.items():
         said = " or ".join(_listed(how))
         found.append(
-            f"{what}: {said}" if said and what == "no interval" else f"{what} by {said}" if said else what
+            f"{what}: {said}" if said and what == "no interval" else f"{what} ({said})" if said else what
         )
     return found
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 from analysis.errors import InputError, NotFound
 from analysis.sharing.baskets.basket import Basket
 from dashboard.baskets.kept_plans import kept_plan
 from dashboard.baskets.panels import Ready
 from dashboard.figures.composed import Arrangement, Composed, Part, compose
 from dashboard.figures.paper import paper_style
+from dashboard.figures.saving import saved
 from dashboard.figures.sheet import Sheet, sheet
-from dashboard.figures.svg_fonts import with_fonts
 from dashboard.figures.text import plain
 from dashboard.figures.words import alt_text
 
@@ -45,13 +43,10 @@ def pictures(basket: Basket, panels: list[Ready], formats=PICTURES, dpi: float |
     given = sheet_of(basket)
     with paper_style(given):
         drawn = composed(basket, panels)
-        files = {}
-        for format in formats:
-            out = io.BytesIO()
-            drawn.figure.savefig(
-                out, format=format, dpi=dpi or given.dpi, metadata=_about(basket, panels, format)
-            )
-            files[format] = with_fonts(out.getvalue()) if format == "svg" else out.getvalue()
+        files = {
+            format: saved(drawn.figure, format, dpi or given.dpi, _about(basket, panels, format))
+            for format in formats
+        }
     return files, drawn.said
 
 

@@ -166,13 +166,13 @@ class Unit:
 
     def histogram(self):
         """How often each value occurs, a Distribution by class; of a feature that is 0 on most rows where it is not."""
-        known = (self.activations, self.number)
+        known, name = (self.activations, self.number), f"{self.name} of {self.reference}"
         if self.is_sparse and self.index.is_frequent(self.number):
-            return feature_card.histogram_of_counts(*self.index.histogram_of_entries(self.number), self.name)
+            return feature_card.histogram_of_counts(*self.index.histogram_of_entries(self.number), name)
         if 0.5 < self.silent < 1:
             rows, values = self.entries
-            return feature_card.histogram(*known, values, self.labels, self.name, rows)
-        return feature_card.histogram(*known, self.column, self.labels, self.name)
+            return feature_card.histogram(*known, values, self.labels, name, rows)
+        return feature_card.histogram(*known, self.column, self.labels, name)
 
     @property
     def rows_shown(self) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis.errors import ParameterError
+from dashboard.figures.paper import find_places
 
 NEAR = 1e-3  # of the page
 LEAST_LINE = 0.3  # of a row's height
@@ -48,7 +49,7 @@ def laid_out(figure, name: str):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*constrained_layout not applied.*")
         try:
-            figure.get_layout_engine().execute(figure)
+            find_places(figure)
         except UserWarning:
             wide, high = figure.get_size_inches()
             raise ParameterError(
@@ -59,15 +60,20 @@ def laid_out(figure, name: str):
     return figure
 
 
-def lost_to_others(models: list) -> list[float]:
-    """What part of its height each panel of a row loses when all have their axes in line; `models` have one height."""
-    spans = [_span(model, True) for model in models]
+def upright(model) -> tuple[float, float] | None:
+    """Where the axes of a panel that is laid out begin and end, as parts of its height; None where they have no common
+    ends."""
+    return _span(model, True)
+
+
+def lost_to_others(spans: list[tuple[float, float] | None]) -> list[float]:
+    """What part of its height each panel of a row loses when all have their axes in line; `spans` as of `upright`."""
     known = [span for span in spans if span is not None]
     if len(known) < 2:
-        return [0.0] * len(models)
+        return [0.0] * len(spans)
     low, high = max(a for a, _ in known), min(b for _, b in known)
     if high - low < LEAST_LINE:
-        return [0.0] * len(models)
+        return [0.0] * len(spans)
     return [0.0 if span is None else (span[1] - span[0]) - (high - low) for span in spans]
 
 

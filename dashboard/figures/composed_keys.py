@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from analysis.results import Heatmap, Matrix, Result, TokenMap
-from dashboard.figures.paper import LEGEND_LINE, Bar, Key, Page, dress_bar, legend_lines
+from dashboard.figures.composed_panel import Alone, Said
+from dashboard.figures.paper import LEGEND_LINE, Key, Page, dress_bar, legend_lines
 from dashboard.figures.sheet import Sheet
 from dashboard.figures.text import listed, plain
 
 BAR, BAR_WIDE = 0.42, 1.7  # inches of a shared bar with its name, at print scale
-Drawn = Callable[[object, int], Page]  # (part, its place) drawn alone
+Drawn = Callable[[int, tuple[float, float]], Alone]  # (place, ends): what the drawing on that scale tells
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,16 @@ class Keys:
 
     def part(self, part, i: int):
         """The panel at this place, on the scale that it has in common with others."""
-        ends = self.ends[i]
-        return part if ends is None else replace(part, result=with_ends(part.result, *ends))
+        return on_scale(part, self.ends[i])
 
 
-def inches_above(sheet: Sheet, keys: Keys, pages: list[Page]) -> float:
-    """Inches of the shared legends; `pages` are the panels' drawings."""
+def on_scale(part, ends: tuple[float, float] | None):
+    """The panel on a colour scale with these ends; None: as it is."""
+    return part if ends is None else replace(part, result=with_ends(part.result, *ends))
+
+
+def inches_above(sheet: Sheet, keys: Keys, pages: list[Alone]) -> float:
+    """Inches of the shared legends; `pages` tell of the panels' drawings alone."""
     return sum(
         LEGEND_LINE * sheet.scale * _lines(sheet, pages[i].legends[0], who) + 0.03 * sheet.scale
         for i, who in keys.legends
@@ -57,30 +62,30 @@ def inches_below(sheet: Sheet, keys: Keys) -> float:
     return BAR * sheet.scale * -(-len(keys.bars) // _bars_across(sheet))
 
 
-def agreed(parts: list, pages: list[Page], draw: Drawn) -> Keys:
-    """What these panels can say once; `pages` are their drawings alone."""
+def agreed(parts: list, pages: list[Alone], draw: Drawn) -> Keys:
+    """What these panels can say once; `pages` tell of their drawings alone."""
     keys, said = Keys.apart(len(parts)), []
     letters = [part.letter for part in parts]
     _legends(keys, pages, letters, said)
-    _bars(keys, parts, pages, letters, draw, said)
+    _bars(keys, pages, letters, draw, said)
     return replace(keys, said=tuple(said))
 
 
 # ---------------------------------------------------------------------------- legends
-def _legends(keys: Keys, pages: list[Page], letters: list[str], said: list[str]) -> None:
-    groups: dict[tuple, list[int]] = {}
+def _legends(keys: Keys, pages: list[Alone], letters: list[str], said: list[str]) -> None:
+    groups: dict[Said, list[int]] = {}
     for i, page in enumerate(pages):
         if len(page.legends) == 1:
-            groups.setdefault(_same(page.legends[0]), []).append(i)
+            groups.setdefault(page.legends[0], []).append(i)
     for members in groups.values():
         if len(members) > 1:
             for i in members:
                 keys.shared[i].add("legend")
             keys.legends.append((members[0], _who(members, letters)))
     by_title: dict[str, list[list[int]]] = {}
-    for (title, *_), members in groups.items():
-        if title:
-            by_title.setdefault(title, []).append(members)
+    for said_there, members in groups.items():
+        if said_there.title:
+            by_title.setdefault(said_there.title, []).append(members)
     for title, kept in by_title.items():
         if len(kept) > 1:
             counts = listed([str(len(pages[m[0]].legends[0].labels)) for m in kept])
@@ -91,22 +96,7 @@ def _legends(keys: Keys, pages: list[Page], letters: list[str], said: list[str])
             )
 
 
-def _same(key: Key) -> tuple:
-    return key.title, key.labels, tuple(_mark(handle) for handle in key.handles)
-
-
-def _mark(handle) -> tuple:
-    """How an entry looks."""
-    from matplotlib.colors import to_hex
-
-    if hasattr(handle, "get_marker"):
-        dashes = str(getattr(handle, "_unscaled_dash_pattern", handle.get_linestyle()))
-        return str(handle.get_marker()), dashes, to_hex(handle.get_color())
-    face = np.atleast_2d(handle.get_facecolor())
-    return "area", str(getattr(handle, "get_hatch", lambda: "")()), to_hex(face[0]) if len(face) else ""
-
-
-def _lines(sheet: Sheet, key: Key, who: str) -> int:
+def _lines(sheet: Sheet, key: Key | Said, who: str) -> int:
     return legend_lines(sheet, key.labels, _titled(key.title, who))[1]
 
 
@@ -135,42 +125,31 @@ def draw_legends(figure, sheet: Sheet, keys: Keys, pages: list[Page]) -> None:
 
 
 # ---------------------------------------------------------------------------- colour scales
-def _bars(
-    keys: Keys, parts: list, pages: list[Page], letters: list[str], draw: Drawn, said: list[str]
-) -> None:
+def _bars(keys: Keys, pages: list[Alone], letters: list[str], draw: Drawn, said: list[str]) -> None:
     groups: dict[str, list[int]] = {}
     for i, page in enumerate(pages):
         if len(page.bars) == 1 and page.bars[0].label:
             groups.setdefault(page.bars[0].label, []).append(i)
     for label, members in groups.items():
         if len(members) > 1:
-            _one_scale(
-                keys,
-                parts,
-                [p.bars[0] if p.bars else None for p in pages],
-                members,
-                letters,
-                draw,
-                said,
-                label,
-            )
+            bars = [p.bars[0] if p.bars else None for p in pages]
+            _one_scale(keys, bars, members, letters, draw, said, label)
 
 
-def _one_scale(keys, parts, bars, members, letters, draw: Drawn, said: list[str], label: str) -> None:
+def _one_scale(keys: Keys, bars: list, members, letters, draw: Drawn, said: list[str], label: str) -> None:
     who = listed([letters[i] for i in members], 12)
-    if len({_colours(bars[i]) for i in members}) > 1:
+    if len({bars[i].colours for i in members}) > 1:
         said.append(f"Panels {who} show “{label}” in other colours: each keeps its own scale.")
         return
-    low, high = min(bars[i].scale.norm.vmin for i in members), max(bars[i].scale.norm.vmax for i in members)
+    low, high = min(bars[i].ends[0] for i in members), max(bars[i].ends[1] for i in members)
     changed, found = set(), {}
     for i in members:
-        part, found[i] = parts[i], bars[i]
-        if _ends(bars[i]) != (low, high):
-            part = replace(part, result=with_ends(part.result, low, high))
-            page = draw(part, i)
-            found[i] = page.bars[0] if page.bars else bars[i]
+        found[i] = bars[i]
+        if bars[i].ends != (low, high):
+            on_it = draw(i, (low, high))
+            found[i] = on_it.bars[0] if on_it.bars else bars[i]
             changed.add(i)
-        if _ends(found[i]) != (low, high):
+        if found[i].ends != (low, high):
             said.append(f"Panels {who} show “{label}” on scales with different ends: each keeps its own.")
             return
     for i in changed:
@@ -190,14 +169,6 @@ def with_ends(result: Result, low: float, high: float) -> Result:
     if isinstance(result, (Matrix, Heatmap)):
         return replace(result, limits=(low, high))
     return replace(result, ends=(low, high)) if isinstance(result, TokenMap) else result
-
-
-def _ends(bar: Bar) -> tuple[float, float]:
-    return bar.scale.norm.vmin, bar.scale.norm.vmax
-
-
-def _colours(bar: Bar) -> bytes:
-    return bar.scale.get_cmap()(np.linspace(0, 1, 17)).round(6).tobytes()
 
 
 def _bars_across(sheet: Sheet) -> int:

@@ -172,21 +172,38 @@ def paper(result: Distribution, page: Page, *, mode="auto", log_y=None) -> None:
 
 
 def _paper_markers(axes, result: Distribution, page: Page) -> None:
-    shown = [(name, float(at)) for name, at in result.markers.items() if np.isfinite(at)]
-    for k, (name, at) in enumerate(sorted(shown, key=lambda item: item[1])):
+    shown = sorted(
+        ((name, float(at)) for name, at in result.markers.items() if np.isfinite(at)), key=lambda m: m[1]
+    )
+    places = [at for _, at in shown]
+    for k, (name, at) in enumerate(shown):
         axes.axvline(at, color="#1a1a1a", linewidth=0.7 * page.scale, linestyle=(0, (1, 1.5)))
-        left = at > 0.65 * result.edges[-1] + 0.35 * result.edges[0]  # write towards the middle
+        text = shorten(name, 22)
+        left = _to_the_left(result, at, places, len(text) / (page.characters * 0.8))
         place = {"ha": "right" if left else "left", "va": "top"}
-        place["xytext"] = (-2 if left else 2, -1.3 * page.sheet.points * (k % 4))  # each on a line of its own
-        clear = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}  # of lines behind it
+        aside, down = 3 * page.scale, -1.3 * page.sheet.points * (k % 4)  # each on a line of its own
+        clear = {"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 0.8}  # of lines behind it
         axes.annotate(
-            shorten(name, 22),
+            text,
             (at, 1),
+            (-aside if left else aside, down),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             bbox=clear,
             **place,
         )
+
+
+def _to_the_left(result: Distribution, at: float, places: list[float], share: float) -> bool:
+    """Whether the name of a marked place, which takes this share of the axis, is written to its left: where it has room
+    and crosses no other mark, and otherwise towards the middle."""
+    low, high = float(result.edges[0]), float(result.edges[-1])
+    wide, inwards = share * (high - low), at > 0.65 * high + 0.35 * low
+    for left in (inwards, not inwards):
+        start, end = (at - wide, at) if left else (at, at + wide)
+        if start >= low and end <= high and not any(start < other < end for other in places if other != at):
+            return left
+    return inwards
 
 
 def table(result: Distribution, **_ignored) -> dict[str, np.ndarray]:

@@ -77,9 +77,9 @@ def how_sentence(estimates) -> str:
     """How the intervals and the nulls of some estimates were made; "" where it is not known."""
     intervals, nulls = ([how for how in dict.fromkeys(plain(getattr(e, of)) for e in estimates)
                          if how and not how.startswith(NONE)] for of in ("interval", "null_method"))  # fmt: skip
-    parts = [f"intervals by {'; '.join(intervals)}"] * bool(intervals)
-    parts += [f"nulls by {'; '.join(nulls)}"] * bool(nulls)
-    return ". ".join(part[0].upper() + part[1:] for part in parts)
+    parts = [f"Intervals: {'; '.join(intervals)}"] * bool(intervals)
+    parts += [f"Nulls: {'; '.join(nulls)}"] * bool(nulls)
+    return ". ".join(parts)
 
 
 def _interval(e: Estimate) -> str:

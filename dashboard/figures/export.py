@@ -6,7 +6,6 @@ SOURCE_DATE_EPOCH says.
 
 from __future__ import annotations
 
-import io
 import json
 
 import numpy as np
@@ -19,10 +18,10 @@ from dashboard.figures.estimates import estimates_table
 from dashboard.figures.kinds import drawer
 from dashboard.figures.latex import tabular
 from dashboard.figures.options import checked
-from dashboard.figures.paper import Page, new_page, paper_sentence, paper_style
+from dashboard.figures.paper import Page, find_places, new_page, paper_sentence, paper_style
 from dashboard.figures.raster import rasterise
+from dashboard.figures.saving import saved
 from dashboard.figures.sheet import Sheet, sheet
-from dashboard.figures.svg_fonts import with_fonts
 from dashboard.figures.table import on_page
 from dashboard.figures.text import plain
 from dashboard.figures.words import alt_text
@@ -160,17 +159,15 @@ def _picture(result: Result, format: str, options: dict) -> bytes:
         about |= {"Description": said, "Date": None}
     else:
         about = {"Title": about["Title"], "Description": said, "Software": "Feature Loupe"}
-    out = io.BytesIO()
     given = sheet(*(options.get(name, default) for name, default in _SHEET.items()))
     with paper_style(given):
-        laid_out(page_of(result, **options).figure).savefig(out, format=format, dpi=given.dpi, metadata=about)
-    return with_fonts(out.getvalue()) if format == "svg" else out.getvalue()
+        return saved(laid_out(page_of(result, **options).figure), format, given.dpi, about)
 
 
 def laid_out(figure):
     """The figure with every panel in its place. Saving with a layout engine, even one that does nothing ("none"), would
     draw everything once more only to find the places."""
-    figure.get_layout_engine().execute(figure)
+    find_places(figure)
     figure.set_layout_engine(None)
     return figure
 

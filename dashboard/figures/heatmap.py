@@ -90,7 +90,7 @@ def _significant(result: Heatmap) -> str:
     )
     if not np.isfinite(result.threshold):
         return share
-    size = "|value|" if result.diverging else "a value"
+    size = "an absolute value" if result.diverging else "a value"
     faded = "; the others are faded" if result.gathered == 1 else ""
     return f"{share}, from {size} of {number(result.threshold)} on{faded}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ def tabular(result: Result, columns: dict, part: str) -> str:
     ]
     rows = list(zip(*([tex(text) for text in texts[k]] for k in kept), strict=True))
     return _written(
-        setting, said + cut, "".join(sides), [_stacked(heads[k], k in widths) for k in kept], rows
+        setting, said + cut, "".join(sides), [_stacked(k, heads[k], k in widths) for k in kept], rows
     )
 
 
@@ -107,13 +108,27 @@ def _most_rows(said: str) -> int:
 
 def _head(name: str, cells: list[str]) -> tuple[str, ...]:
     """A column's name in lines that are not much wider than what stands below."""
-    widest = max([10, *(len(text) for text in cells)])
-    return tuple(textwrap.wrap(shorten(plain(name), 60), min(widest, LONGEST_CELL))[:4] or [""])
+    widest = min(max([10, *(len(text) for text in cells)]), LONGEST_CELL)
+    return tuple(_lines(shorten(plain(name), 60), widest)[:4] or [""])
 
 
-def _stacked(head: tuple[str, ...], broken: bool) -> str:
+def _lines(text: str, limit: int) -> list[str]:
+    """Lines of at most so many characters, broken between words; in names of taps behind a point or a stroke."""
+    found: list[str] = []
+    for word in text.split():
+        pieces = re.split(r"(?<=[._:/-])(?=.)", word) if len(word) > limit else [word]
+        for k, piece in enumerate(pieces):
+            between = "" if k else " "
+            if found and len(found[-1] + between + piece) <= limit:
+                found[-1] += between + piece
+            else:
+                found += textwrap.wrap(piece, limit)
+    return found
+
+
+def _stacked(name: str, head: tuple[str, ...], broken: bool) -> str:
     if broken or len(head) == 1:
-        return tex(" ".join(head))
+        return tex(shorten(plain(name), 60))
     return "\\shortstack{" + "\\\\".join(tex(line) for line in head) + "}"
 
 

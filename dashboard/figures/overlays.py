@@ -43,7 +43,7 @@ def reach(result: Scatter, xy: np.ndarray) -> np.ndarray:
     guides = [np.asarray(g, dtype=np.float64) for g in named] if xy.shape[1] == 2 else []
     if result.ellipse_columns and xy.shape[1] == 2:  # which may reach beyond their points
         guides.append(outlines(result).reshape(-1, 2))
-    return np.concatenate([xy, *guides, *point_pictures.tops(result)])
+    return np.concatenate([xy, *guides, *point_pictures.corners(result)])
 
 
 def corner_names(result: Scatter) -> tuple[np.ndarray, list[tuple[str, np.ndarray, int, int]]]:

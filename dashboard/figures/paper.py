@@ -202,6 +202,14 @@ def empty_figure(sheet: Sheet, height: float):
     return figure
 
 
+def find_places(figure) -> None:
+    """Give everything on a page the room that it needs. Twice where panels keep a shape of their own: how wide they
+    come to be, and with it how much their names take, is known only then."""
+    figure.get_layout_engine().execute(figure)
+    if any(axes.get_aspect() != "auto" for axes in figure.axes):
+        figure.get_layout_engine().execute(figure)
+
+
 def label_axes(page: Page, axes, x: str, y: str) -> None:
     """Axis names, cut in the middle where they are longer than their side of the page."""
     axes.set_xlabel(shorten(x, int(page.characters * 0.8)))

@@ -1,11 +1,12 @@
-"""Names at the points of a scatter, where these are few: above each (below, where pictures stand above), with a ground
-that keeps them readable."""
+"""Names at the points of a scatter, where these are few: above each (where it has a picture, on the other side), with
+a ground that keeps them readable."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from analysis.results import Scatter
+from dashboard.figures import point_pictures
 from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import markup, shorten
 
@@ -13,8 +14,8 @@ MOST, LONGEST = 60, 18  # points; characters
 LETTER, HIGH, ABOVE = 0.0125, 0.05, 0.06  # of a name, as shares of the picture
 
 
-def named(result: Scatter) -> list[tuple[float, float, str]]:
-    """(x, y, name) of the points of a plane map whose names have room; none where points are too many."""
+def named(result: Scatter) -> list[tuple[int, str]]:
+    """(point, name) of the points of a plane map whose names have room; none where points are too many."""
     places = np.asarray(result.positions, dtype=np.float64)
     if (
         not result.names
@@ -40,25 +41,37 @@ def named(result: Scatter) -> list[tuple[float, float, str]]:
         apart = [np.abs(at[i] - at[k]) for k in kept]
         if all(dx > w or dy > HIGH for (dx, dy), w in zip(apart, wide, strict=True)):
             kept.append(int(i))
-    return [(float(places[i, 0]), float(places[i, 1]), names[i]) for i in sorted(kept)]
+    return [(i, names[i]) for i in sorted(kept)]
+
+
+def _sides(result: Scatter) -> dict[int, tuple[int, int]]:
+    """(across, upwards) of each point on which its name stands where it has a picture: opposite to it."""
+    return {one.row: (-one.side[0], -one.side[1]) for one in point_pictures.placed(result)}
 
 
 def on_screen(figure, result: Scatter, theme: Theme) -> None:
     """Add them to a Plotly figure."""
-    side = {"yshift": 8, "yanchor": "bottom"} if result.pictures is None else {"yshift": -6, "yanchor": "top"}
-    for x, y, name in named(result):
-        figure.add_annotation(x=x, y=y, text=markup(name, LONGEST), showarrow=False, **side,
+    sides = _sides(result)
+    for i, name in named(result):
+        (x, y), (across, up) = (float(v) for v in np.asarray(result.positions)[i]), sides.get(i, (0, 1))
+        far = 6 if i in sides else 8
+        figure.add_annotation(x=x, y=y, text=markup(name, LONGEST), showarrow=False,
+                              xshift=far * across, yshift=far * up, xanchor=("center", "left", "right")[across],
+                              yanchor=("middle", "bottom", "top")[up],
                               font={"color": theme.text, "size": 11},
                               bgcolor=translucent(theme.ground, 0.6), borderpad=0)  # fmt: skip
 
 
 def on_paper(axes, page, result: Scatter) -> None:
     """Add them to Matplotlib axes."""
-    above = result.pictures is None
-    for x, y, name in named(result):
-        axes.annotate(shorten(name, LONGEST), (x, y), (0, (3 if above else -3) * page.scale),
-                      textcoords="offset points", ha="center", va="bottom" if above else "top",
-                      fontsize="small", color="#1a1a1a", zorder=3)  # fmt: skip
+    sides = _sides(result)
+    for i, name in named(result):
+        across, up = sides.get(i, (0, 1))
+        far, ground = 3 * page.scale, {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.4}
+        axes.annotate(shorten(name, LONGEST), np.asarray(result.positions)[i].tolist(), (far * across, far * up),
+                      textcoords="offset points", ha=("center", "left", "right")[across],
+                      va=("center", "bottom", "top")[up], fontsize="small", color="#1a1a1a", zorder=3,
+                      bbox=ground if sides else None)  # fmt: skip
 
 
 def bare_second_axis(result: Scatter) -> bool:

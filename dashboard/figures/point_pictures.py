@@ -1,15 +1,18 @@
-"""Small pictures at the points of a plane scatter, a little above each, so that its colour stays visible."""
+"""Small pictures at the points of a plane scatter, a little beside each, so that its colour stays visible: above, or
+where another picture or point would be covered less."""
 
 from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.results import Scatter
 
 MOST, LARGEST, SHARE = 200, 0.13, 1.6  # pictures; of the picture's side; of the even spacing of the points
+SIDES = ((0, 1), (0, -1), (-1, 0), (1, 0))  # above is best
 
 
 def pictured(result: Scatter) -> tuple[list[int], float]:
@@ -27,21 +30,56 @@ def pictured(result: Scatter) -> tuple[list[int], float]:
     return np.flatnonzero(good).tolist(), side
 
 
-def tops(result: Scatter) -> list[np.ndarray]:
-    """Upper corners (m, 2) of the pictures, which must be in view."""
-    which, side = pictured(result)
-    places = np.asarray(result.positions, dtype=np.float64)[which]
-    return [places + np.array([x, 1.12 * side]) for x in (-side / 2, side / 2)] if which else []
+@dataclass(frozen=True)
+class Placed:
+    """A picture of the point `row` : on which side of it (across, upwards: -1, 0 or 1), and its edges in units of the
+    axes (left, right, bottom, top)."""
+
+    row: int
+    side: tuple[int, int]
+    box: tuple[float, float, float, float]
+
+
+def placed(result: Scatter) -> list[Placed]:
+    """Every picture on that side of its point where it covers least of the pictures before it and of the points."""
+    which, wide = pictured(result)
+    points, found = np.asarray(result.positions, dtype=np.float64), []
+    taken = np.empty((0, 4))
+    for i in which:
+        middles = points[i] + 0.62 * wide * np.array(SIDES)
+        ends = np.stack([middles[:, 0], middles[:, 0], middles[:, 1], middles[:, 1]], axis=1)
+        boxes = ends + wide / 2 * np.array([-1, 1, -1, 1])
+        best = int(np.argmin([_covered(box, taken) / wide**2 + _within(points, box) / 4 for box in boxes]))
+        found.append(Placed(i, SIDES[best], tuple(boxes[best].tolist())))
+        taken = np.concatenate([taken, boxes[best : best + 1]])
+    return found
+
+
+def _covered(box: np.ndarray, taken: np.ndarray) -> float:
+    """The area that the box shares with others."""
+    across = np.minimum(taken[:, 1], box[1]) - np.maximum(taken[:, 0], box[0])
+    up = np.minimum(taken[:, 3], box[3]) - np.maximum(taken[:, 2], box[2])
+    return float((across.clip(0) * up.clip(0)).sum())
+
+
+def _within(points: np.ndarray, box: np.ndarray) -> int:
+    x, y = points.T
+    return int(((x > box[0]) & (x < box[1]) & (y > box[2]) & (y < box[3])).sum())
+
+
+def corners(result: Scatter) -> list[np.ndarray]:
+    """Of the pictures (m, 2): they must be in view."""
+    boxes = np.array([one.box for one in placed(result)]).reshape(-1, 4)
+    return [boxes[:, [0, 2]], boxes[:, [1, 3]]] if len(boxes) else []
 
 
 def on_screen(figure, result: Scatter) -> None:
     """Add them to a Plotly figure."""
-    which, side = pictured(result)
-    for i in which:
-        x, y = (float(v) for v in np.asarray(result.positions)[i])
+    for one in placed(result):
+        left, right, bottom, top = one.box
         figure.add_layout_image(
-            source=_address(np.asarray(result.pictures)[i]), xref="x", yref="y", x=x, y=y + 0.12 * side,
-            sizex=side, sizey=side, xanchor="center", yanchor="bottom", sizing="contain", layer="above",
+            source=address(np.asarray(result.pictures)[one.row]), xref="x", yref="y", x=left, y=bottom,
+            sizex=right - left, sizey=top - bottom, xanchor="left", yanchor="bottom", sizing="contain", layer="above",
         )  # fmt: skip
 
 
@@ -49,20 +87,17 @@ def on_paper(axes, result: Scatter, greyscale: bool = False) -> None:
     """Add them to Matplotlib axes."""
     from PIL import Image
 
-    which, side = pictured(result)
-    for i in which:
-        x, y = (float(v) for v in np.asarray(result.positions)[i])
-        box = (x - side / 2, x + side / 2, y + 0.12 * side, y + 1.12 * side)
-        picture = np.asarray(
-            Image.fromarray(np.asarray(result.pictures)[i]).convert("L" if greyscale else "RGB")
-        )
+    every = placed(result)
+    for one in every:
+        given = Image.fromarray(np.asarray(result.pictures)[one.row])
+        picture = np.asarray(given.convert("L" if greyscale else "RGB"))
         look = {"cmap": "gray", "vmin": 0, "vmax": 255} if greyscale else {}
-        axes.imshow(picture, extent=box, zorder=2.5, aspect="auto", interpolation="nearest", **look)
-    if which:
+        axes.imshow(picture, extent=one.box, zorder=2.5, aspect="auto", interpolation="nearest", **look)
+    if every:
         axes.autoscale(True)
 
 
-def _address(picture: np.ndarray) -> str:
+def address(picture: np.ndarray) -> str:
     from PIL import Image
 
     file = io.BytesIO()

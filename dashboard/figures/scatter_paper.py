@@ -129,7 +129,9 @@ def _paper_legend(page: Page, ready: Points, result: Scatter) -> None:
 def _paper_axes(axes, page: Page, result: Scatter, ready: Points, i: int, j: int) -> None:
     within = overlays.reach(result, ready.xy)
     if comparable(result) and np.ptp(within, axis=0).max() > 0:
-        axes.margins(0.03)
+        axes.margins(
+            0.03 if result.pictures is None else 0.06
+        )  # names stand below the lowest picture's point
         axes.set_aspect("equal", adjustable="datalim")
     else:
         axes.set_xlim(limits(within[:, i]))

@@ -41,6 +41,7 @@ NUMBERS = {
     ),
 }
 LEAST_DPI, MOST_DPI = 50, 1200
+LONGEST_STEM = 80  # characters of the taps in a file's name
 
 
 def draw(result_of: Callable[[], Result], key: str, **options: object) -> None:
@@ -149,9 +150,13 @@ def _bytes_of(result: Result, format: str, **options: object) -> Callable[[], by
 
 
 def file_stem(result: Result) -> str:
-    """ "pca-digits-vit-vit.layers.2": a file name from what was run on what."""
+    """ "pca-digits-vit-vit.layers.2": a file name from what was run on what: of many taps, their stores and how many
+    they are; of what no method made, its title."""
     if result.origin is None:
-        words = [result.kind]
+        words = [result.kind, result.title]
     else:
-        words = [result.origin.method, *(str(given.get("name", "")) for given in result.origin.inputs)]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words)).strip("-.")[:120]
+        inputs = [str(given.get("name", "")) for given in result.origin.inputs]
+        stores = dict.fromkeys(name.partition(":")[0] for name in inputs)
+        many = len("-".join(inputs)) > LONGEST_STEM
+        words = [result.origin.method, *([*stores, f"{len(inputs)}-taps"] if many else inputs)]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words))[:120].strip("-.")

@@ -106,7 +106,7 @@ def gradient_overlap(
     columns = {name: np.array([line[name] for line in lines]) for name in HELP}
     return Table(
         title="Gradients of a new task against an old one's inputs", columns=columns, index=LAYER, help=HELP,
-        estimates=tuple(told), reading=_reading(columns),
+        estimates=tuple(told), reading=reading_of(columns),
         caveats=(*dict.fromkeys(notes), f"Inputs are not centred; S holds {params.energy:.0%} of Σ x².",
                  "A verdict is not told where the interval reaches over the border."),
     )  # fmt: skip
@@ -189,7 +189,7 @@ def _rows(tap, maximum: int, rng, notes: list) -> tuple[np.ndarray, np.ndarray]:
     return x[good], owner if owner.max() > 0 else np.arange(len(owner))
 
 
-def _reading(columns) -> str:
+def reading_of(columns) -> str:
     kinds, counts = np.unique(columns[VERDICT], return_counts=True)
     said = ", ".join(f"{kind} in {count}" for kind, count in zip(kinds, counts, strict=True))
     most = int(np.argmax(columns[OVERLAP] - columns[CHANCE]))

@@ -28,25 +28,17 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.clustered_means import clustered_mean_interval
 from analysis.compute.statistics.nulls import null_spread
-from analysis.compute.streaming import Pass, finite_blocks, refuse_few
-from analysis.errors import NotEnoughData
 from analysis.results import Distribution, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.routing.open_gates import SQUASHED, count_by_chance, open_gates
+from analysis.tokens.routing.learners import BUDGET_HELP, EACH, FEWEST, HOW_MANY, UNITS_HELP, learners_of
 
-EACH, HOW_MANY = "a gate for each learner", "a choice of how many"
-FEWEST, MOST_BINS, SWAPS = 8, 60, 50
+MOST_BINS, SWAPS = 60, 50
 
 
 @dataclass(frozen=True)
 class LearnersUsedParams:
-    units: str = param(EACH, "What the units of the tap are.", choices=(EACH, HOW_MANY))
-    budget: float | None = param(
-        None,
-        "Share of the learners that may run on average; empty: gates of at least one half are open.",
-        low=0.01,
-        high=1.0,
-    )
+    units: str = param(EACH, UNITS_HELP, choices=(EACH, HOW_MANY))
+    budget: float | None = param(None, BUDGET_HELP, low=0.01, high=1.0)
 
 
 def learners_used(
@@ -71,16 +63,8 @@ def learners_used(
         Fewer than eight finite tokens, or two learners.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    seen, blocks, at = Pass(), [], []
-    for rows, block in finite_blocks(tap, seen, progress, "reading gates", (0.0, 0.6)):
-        blocks.append(block)
-        at.append(rows)
-    refuse_few(tap.name, sum(map(len, at)), FEWEST, "finite token(s)")
-    if tap.shape[1] < 2:
-        raise NotEnoughData(f"{tap.name} has one unit", "at least two learners", "Choose another tap")
-    values, rows = np.concatenate(blocks), np.concatenate(at)
-    k, most, null, said = _counted(values, params)
-    of = np.unique(seen.owners(tap.layout, rows), return_inverse=True)[1]
+    found = learners_of(tap, params.units, params.budget, progress)
+    k, most, null, of = found.used, found.most, found.chance, found.of
     progress(0.7, "comparing samples")
     edges = _edges(most)
     estimates = _estimates(k, most, null, of, rng)
@@ -88,31 +72,11 @@ def learners_used(
     expected = None if null is None else np.histogram(np.arange(most + 1), edges, weights=null * len(k))[0]
     return Distribution(
         title=f"Learners that tokens of {tap.name} use", reading=_reading(estimates, most, k),
-        caveats=(*seen.notes, *said, *_one_each(of), "Learners are counted, not timed."), estimates=estimates,
+        caveats=(*found.notes, *_one_each(of), "Learners are counted, not timed."), estimates=estimates,
         edges=edges,
         counts={"tokens": np.histogram(k, edges)[0]}, value_name="learners in use", null=expected,
         markers={"mean (the budget)": float(k.mean())},
     )  # fmt: skip
-
-
-def _counted(values: np.ndarray, params: LearnersUsedParams):
-    """((n,) learners in use, how many there are, (E + 1,) what independent ones give or None, notes)."""
-    e = values.shape[1]
-    if params.units == HOW_MANY:
-        k = values.argmax(axis=1)
-        notes = ["Unit j is read as a choice of j learners, counted from 0."]
-        if params.budget is not None:
-            notes.append("A choice of how many follows no budget: that asked for is left aside.")
-        return k, e - 1, None, notes
-    g, kind = open_gates(values)
-    notes = ["The tap leaves 0 to 1: a sigmoid of it is taken."] if kind == SQUASHED else []
-    if params.budget is None:
-        on = g >= 0.5
-    else:  # so many of all gates, the largest; of equal ones the first
-        on = np.zeros(g.size, bool)
-        on[np.argsort(-g.ravel(), kind="stable")[: round(params.budget * g.size)]] = True
-        on = on.reshape(g.shape)
-    return on.sum(axis=1), e, count_by_chance(on.mean(axis=0)), notes
 
 
 def _edges(most: int) -> np.ndarray:

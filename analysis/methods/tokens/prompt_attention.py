@@ -13,6 +13,10 @@ space: the keys where they were recorded). In multiples of an even share, so tha
 Intervals: Student's t over samples, of the answer a jackknife, as each sample is in two pairs. Nulls: of use and
 difference patches shuffled for each prompt by itself; of the answer to the image keys of one sample for all, 0.
 
+Of a network in which a few latent codes read many places (Perceiver, Dynamic Perceiver, learned queries) its own
+cross-attention can be watched while it runs instead, mean over heads or one of them, of up to eight samples: the first
+tap says which network.
+
 When it lies: without the network's projections these are the attention of raw vectors, and of a network with several
 heads that of none; to look is not to take; a prompt in use may be of none to the answer.
 
@@ -23,7 +27,7 @@ Reference: "DVPT: dynamic visual prompt tuning of large pre-trained models for m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtrit
@@ -31,12 +35,17 @@ from scipy.special import stdtrit
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import FEWEST, jackknife_error, mean_interval, sample_groups
+from analysis.errors import InputError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.attention.latents import latent_attention_of
 from analysis.tokens.paired_sets import paired_sets, place_of
 from analysis.tokens.pooling.token_sets import RUN
+from analysis.tokens.subject import ROWS
 
 SHOWN = 12
+NETWORK = "the network's own cross-attention"
+SOURCES = (ROWS, NETWORK)
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,19 @@ class PromptAttentionParams:
     sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
     sharpness: float = param(1.0, "What scores are multiplied by, beside 1 / √d.", low=0.0, high=1000.0)
     maximum_samples: int = param(200, "Most samples; a seeded random subset above.", low=2, high=20_000)
+    source: str = param(
+        ROWS, "Whose attention: of the rows, or the network's own.", choices=SOURCES, late=True
+    )
+    layer: int | None = param(
+        None,
+        "Of the network: which cross-attention, from 1; automatic: the first.",
+        low=1,
+        high=999,
+        late=True,
+    )
+    head: int | None = param(
+        None, "Of the network: which head, from 1; automatic: their mean.", low=1, high=999, late=True
+    )
 
 
 def prompt_attention(
@@ -64,28 +86,54 @@ def prompt_attention(
     Raises
     ------
     NotFound, InputError, NotEnoughData
-        No such sample; taps with tokens and without; fewer than two samples of two tokens.
+        No such sample; taps with tokens and without; fewer than two samples of two tokens; of the network no such layer
+        or head.
     """
     taps, rng = [as_activations(t) for t in (prompts, patches)], rng or np.random.default_rng(0)
+    why = ()
+    if params.source == NETWORK:
+        try:
+            return _of_network(taps[0], params, rng, progress)
+        except InputError as error:
+            why = (f"{error} Shown is the attention of the rows.",)
     (q, k), notes = paired_sets(taps, params.maximum_samples, rng, progress, also=params.sample)
     at = place_of(q, taps[0], params.sample)
     progress(0.4, "attention of prompts")
     a = attention(q.x, k.x, k.present, params.sharpness)
     progress(0.7, "shuffling patches")
-    null = shuffled(a, k.present, rng)
-    progress(0.9, "prompts in other samples")
-    estimates = _estimates(taps, a, null, q.present, k.present, rng)
+    told = told_of(taps[0].shape[1], a, shuffled(a, k.present, rng), q.present, k.present, rng)
     progress(1.0, "done")
     asked = np.flatnonzero(q.present[at])[:SHOWN]
     share = np.where(k.present[at], a[at, asked] * k.present[at].sum(), np.nan)
     lead = k.leading if k.grid else 0
-    use, differ, answer = estimates
     said = [] if len(asked) == q.present[at].sum() else [f"The first {SHOWN} prompts are drawn."]
+    share = np.pad(share, ((0, 0), (lead, 0)), constant_values=np.nan)
+    title = f"What the prompts {taps[0].name} look at in {taps[1].name}: sample {params.sample}"
+    return _drawn(title, share, asked, params.sample, (k.grid, lead), told, (*why, *notes, *said))
+
+
+def _of_network(tap, params, rng, progress) -> TokenMap:
+    """Of its latents and what they read."""
+    found = latent_attention_of(tap, params.sample, params.layer, params.head, rng)
+    a, picture = found.weights, found.picture
+    progress(0.7, "shuffling patches")
+    there, latents = np.ones((len(a), a.shape[2]), bool), np.ones(a.shape[:2], bool)
+    told = told_of(a.shape[1], a, shuffled(a, there, rng), latents, there, rng)
+    progress(1.0, "done")
+    asked = np.arange(min(a.shape[1], SHOWN))
+    said = [] if len(asked) == a.shape[1] else [f"The first {SHOWN} of {a.shape[1]} latents are drawn."]
+    title = f"What the latents of {found.name} read: sample {params.sample}"
+    drawn = _drawn(title, a[0, asked] * a.shape[2], asked, params.sample, (found.grid, found.leading), told,
+                   (*found.notes, *said))  # fmt: skip
+    return replace(drawn, pictures=None if picture is None else picture[None])
+
+
+def _drawn(title: str, share, asked, sample: int, lies, told, notes) -> TokenMap:
+    use, differ, answer = told
     return TokenMap(
-        title=f"What the prompts {taps[0].name} look at in {taps[1].name}: sample {params.sample}",
-        samples=np.full(len(asked), params.sample), values=np.pad(share, ((0, 0), (lead, 0)), constant_values=np.nan),
-        value_name="times an even share", grid=k.grid, leading=lead, names=tuple(f"prompt {p}" for p in asked),
-        estimates=estimates, caveats=(*notes, *said, "To look at a patch is not to take anything from it."),
+        title=title, samples=np.full(len(asked), sample), values=share, value_name="times an even share", grid=lies[0],
+        leading=lies[1], names=tuple(f"prompt {p}" for p in asked), estimates=told,
+        caveats=(*notes, "To look at a patch is not to take anything from it."),
         reading=(
             f"{use.value:.0%} of the prompts are in use (patches shuffled {use.null:.0%}); two prompts differ by "
             f"{differ.value:.2f} of their mass (shuffled {differ.null:.2f}), and one prompt in two samples by "
@@ -154,8 +202,10 @@ def answering(a: np.ndarray, prompts: np.ndarray, rng) -> tuple[float, dict]:
                    "interval": "jackknife over groups of samples"}  # fmt: skip
 
 
-def _estimates(taps, a, null, prompts, there, rng) -> tuple[Estimate, ...]:
-    facts = {"n": len(a), "d": taps[0].shape[1]}
+def told_of(d: int, a, null, prompts, there, rng) -> tuple[Estimate, ...]:
+    """Use, difference and answer of attention a (n, P, T) with what shuffling gives, of `prompts` (n, P) over patches
+    that are `there` (n, T)."""
+    facts = {"n": len(a), "d": d}
     how = "patches shuffled for each prompt"
     use, chance = used(a, prompts, there), used(null, prompts, there)
     differ, other = differing(a, prompts), differing(null, prompts)
@@ -212,5 +262,6 @@ METHODS = (
         roles=("prompts", "patches"), minimum_rows=2 * RUN, invariance="one rotation of the units of both taps",
         papers=("DVPT: Dynamic Visual Prompt Tuning of Large Pre-trained Models for Medical Image Analysis",
             "Dynamic Perceiver for Efficient Visual Recognition",),
+        libraries=("torch", "transformers"),
     ),
 )  # fmt: skip

@@ -4,9 +4,10 @@
     near     distance of p to its nearest word over the usual distance of a word to its nearest other: about 1 where the
              prompt lies as near to a word as words lie to each other
 
-of every row p of the first tap (the learned vectors, token by token). The words are rows of the second tap, called by
-the samples' texts or ids; where that tap belongs to a language model its table of input embeddings is read from the
-checkpoint and its tokenizer names the rows.
+of every row p of the first tap (the learned vectors, token by token), or of a tensor in the checkpoint of its network
+that is named in the settings: soft prompts are parameters, which no module returns. The words are rows of the second
+tap, called by the samples' texts or ids; where that tap belongs to a language model its table of input embeddings is
+read from the checkpoint and its tokenizer names the rows.
 
 Interval: of a mean over vectors Student's t. Null: the vector with its coordinates less m exchanged, which has its
 length and no direction, and the nearest of as many words; the cosine of a vector counts after Benjamini-Hochberg at 5 %
@@ -35,9 +36,10 @@ from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import null_spread, student_p
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import refuse_few
-from analysis.errors import InputError, LoupeError, ShapeError
+from analysis.errors import InputError, LoupeError, NotFound, ShapeError
 from analysis.features.logit_weights import output_names
 from analysis.results import Estimate, Table
+from analysis.sources.own_module import recorded_from
 from analysis.sources.unit_weights import is_table
 from analysis.sources.weights import weights_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -60,6 +62,10 @@ HELP = {
 
 @dataclass(frozen=True)
 class PromptWordsParams:
+    vectors: str = param(
+        "",
+        "A tensor in the first tap's checkpoint that holds the vectors, such as prompt.ctx; empty: the tap's rows.",
+    )
     table: str = param(
         "", "The table of word embeddings in the checkpoint; empty: the largest of this width."
     )
@@ -86,13 +92,13 @@ def prompt_words(
 
     Raises
     ------
-    ShapeError, InputError, NotEnoughData
-        Widths that differ; words that are all alike; fewer than two finite vectors or words.
+    ShapeError, InputError, NotFound, NotEnoughData
+        Widths that differ; no such tensor; words that are all alike; fewer than two finite vectors or words.
     """
     prompts, words, rng = as_activations(prompts), as_activations(words), rng or np.random.default_rng(0)
     progress(0.0, "reading words")
-    table, names, notes = _words(words, prompts.shape[1], params)
-    p, called, bad = _vectors(prompts, params.shown)
+    p, called, bad = _vectors(prompts, params.shown) if not params.vectors else _of_tensor(prompts, params)
+    table, names, notes = _words(words, p.shape[1], params)
     refuse_few(prompts.name, len(p), FEWEST, "finite row(s)")
     middle = table.mean(axis=0)
     table = table - middle
@@ -112,7 +118,7 @@ def prompt_words(
     sure = benjamini_hochberg(student_p(cosine[:, 0], np.array(chance))) <= LEVEL
     found = (cosine[:, 0], np.array(chance), near, sure)
     return _table(prompts, called, names, best, found, np.linalg.norm(p, axis=1) / np.median(length),
-                  (*notes, *bad), len(table))  # fmt: skip
+                  (*notes, *bad), len(table), p.shape[1])  # fmt: skip
 
 
 def _words(tap, d: int, params) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
@@ -132,7 +138,8 @@ def _words(tap, d: int, params) -> tuple[np.ndarray, tuple[str, ...], tuple[str,
             pass  # a dump without a checkpoint: its rows are the words
     if tap.shape[1] != d:
         raise ShapeError(f"vectors of {d} units and words of {tap.shape[1]}", "one space",
-                         "Choose words of the encoder that reads the prompts")  # fmt: skip
+                         f"Choose words of the encoder that reads the prompts, or name a tensor of the checkpoint as "
+                         f"the vectors. {recorded_from('*prompt*')}")  # fmt: skip
     n = min(tap.shape[0], params.maximum_words)
     x = np.asarray(tap.take(np.arange(n)), np.float64)
     good = finite_rows(x)
@@ -142,6 +149,29 @@ def _words(tap, d: int, params) -> tuple[np.ndarray, tuple[str, ...], tuple[str,
     names = np.asarray(tap.samples[column]).astype(str)[of] if column else np.arange(n).astype(str)
     said = () if good.all() else (f"{int((~good).sum())} word(s) with NaN or infinity were left out.",)
     return x[good], tuple(names[good]), said
+
+
+def _of_tensor(tap, params) -> tuple[np.ndarray, list[str], tuple[str, ...]]:
+    """A tensor (…, units) of the checkpoint, row by row."""
+    network = weights_of(tap)
+    fits = [
+        k
+        for k, s in network.shapes.items()
+        if len(s) > 1 and (k == params.vectors or k.endswith(params.vectors))
+    ]
+    fits = [params.vectors] if params.vectors in fits else fits
+    if len(fits) != 1:
+        known = [k for k, s in network.shapes.items() if len(s) > 1 and not k.endswith(".weight")]
+        raise NotFound(
+            f"{len(fits)} tensors called '{params.vectors}' in {network.path.name}",
+            "one of " + ", ".join((known or list(network.shapes))[:8]), "Name it whole",
+        )  # fmt: skip
+    x = np.asarray(network.tensor(fits[0]), np.float64)
+    places = [", ".join(map(str, at)) for at in np.ndindex(x.shape[:-1])]
+    found, said = x.reshape(-1, x.shape[-1]), [f"Vectors are rows of {fits[0]} of {network.path.name}."]
+    if len(found) > params.shown:
+        said.append(f"The first {params.shown} of {len(found):,} vectors.")
+    return found[: params.shown], places[: params.shown], tuple(said)
 
 
 def _vectors(tap, most: int) -> tuple[np.ndarray, list[str], tuple[str, ...]]:
@@ -156,9 +186,9 @@ def _vectors(tap, most: int) -> tuple[np.ndarray, list[str], tuple[str, ...]]:
     return x[good], [f"{s}" if lone else f"{s}, {t}" for s, t in zip(sample, token, strict=True)], said
 
 
-def _table(tap, called, names, best, found, length, notes, count: int) -> Table:
+def _table(tap, called, names, best, found, length, notes, count: int, width: int) -> Table:
     cosine, chance, near, sure = found
-    facts = {"n": len(cosine), "d": tap.shape[1]}
+    facts = {"n": len(cosine), "d": width}
     told = (
         Estimate("cosine with the nearest word, mean", float(cosine.mean()), **mean_interval(cosine, -1.0, 1.0),
                  **null_spread(chance.mean(axis=1)), null_method="coordinates exchanged", estimator="mean over vectors",
@@ -220,7 +250,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="prompt_words", family="tokens", title="Words nearest to learned prompts", version=1, function=prompt_words,
+        id="prompt_words", family="tokens", title="Words nearest to learned prompts", version=2, function=prompt_words,
         summary="The word embeddings nearest to each learned prompt vector, and whether they are near at all.",
         params=PromptWordsParams, result=Table, check=_check, cost=_cost, inputs=2, matches="nothing",
         roles=("learned vectors", "words"), minimum_rows=FEWEST,

@@ -35,6 +35,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import InputError, ShapeError
 from analysis.results import Estimate, Table
+from analysis.sources.own_module import recorded_from
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 
 FEWEST, DRAWS, OFF, LEVEL = 4, 20, 5e-3, 0.05
@@ -82,7 +83,9 @@ def scale_counts(
     gates, densities, rng = as_activations(gates), as_activations(densities), rng or np.random.default_rng(0)
     if gates.shape != densities.shape or not np.array_equal(gates.layout.offsets, densities.layout.offsets):
         raise ShapeError(
-            f"gates {gates.shape} and densities {densities.shape}", "the same samples, places and scales"
+            f"gates {gates.shape} and densities {densities.shape}",
+            "the same samples, places and scales",
+            recorded_from("*gates*", "*densities*"),
         )
     columns = {name: sample_column(gates, name) for name in (params.sizes, params.true) if name}
     at, notes = random_part(gates.layout.n_samples, params.maximum_samples, rng)
@@ -122,7 +125,9 @@ def whole(g: np.ndarray) -> tuple[np.ndarray, float, bool]:
     g = np.exp(g - g.max(axis=1, keepdims=True)) if bent else g
     total = g.sum(axis=1, keepdims=True)
     if not (total > 0).all():
-        raise InputError("places where all gates are 0", "gates that sum to 1")
+        raise InputError(
+            "places where all gates are 0", "gates that sum to 1", recorded_from("*gates*", "*densities*")
+        )
     return g / total, float(np.abs(total - 1).max()), bent
 
 

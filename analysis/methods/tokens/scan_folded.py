@@ -9,6 +9,9 @@ Of a network of scans its own M is shown, what the token reads and who reads it;
 Beside it a decaying scan of the rows of the tap, B = x, C = x / √d, half forgotten in a number of tokens, along every
 route: a common measure of what an order can see. Every map is divided by its Σ |map|, so that one scale does for all.
 
+Give the network's weights of its routes (scan route attention) as a second tap, and its routes are drawn with their
+share of the weight, normalised, and the sum of all is weighted by it.
+
 Told for every map, over all tokens: mean distance on the grid, and the share of it that lies along rows of the image: a
 scan by rows leaves streaks, which is a share far from that of even reading. Interval: none, it is one sample, whose
 tokens are no draws; of all routes together Student's t over up to six samples. Null: all that the order lets a token
@@ -35,16 +38,27 @@ from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.asked_place import asked_place, place_name
 from analysis.tokens.mixers import measures
-from analysis.tokens.mixers.folding import HEADS, along, each_token, on_cells, over_samples, placed
+from analysis.tokens.mixers.folding import (
+    ALL,
+    HEADS,
+    along,
+    along_routes,
+    each_token,
+    on_cells,
+    over_samples,
+    placed,
+)
 from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, network_mixers, row_tokens
-from analysis.tokens.mixers.routes import folded, several
+from analysis.tokens.mixers.route_weights import ASK, weighed
+from analysis.tokens.mixers.routes import several
 from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 OPENING, LEAST = 6.0, 1e-300  # seconds; of a sum that is divided by
 ALONG = "share along rows"
-ALL, READS, READERS = "all routes", "the network: what it reads", "the network: who reads it"
+READS, READERS = "the network: what it reads", "the network: who reads it"
 
 
 @dataclass(frozen=True)
@@ -57,13 +71,14 @@ class ScanFoldedParams:
         None, "Which mixer of the network, from 1; automatic: the tap's, else the last.", low=1, high=999
     )
     forgets: float = param(8.0, "Tokens after which the scan of rows has forgotten half.", low=0.5, high=1e5)
+    routes: str = param("", f"Of a second tap: {ASK[0].lower()}{ASK[1:]}", late=True)
     source: str = param(
         AUTOMATIC, "Whose tokens: the network's, or the recorded rows.", choices=SOURCES, late=True
     )
 
 
 def scan_folded(
-    activations, params: ScanFoldedParams = ScanFoldedParams(), rng=None, progress=no_progress
+    activations, weights=None, params: ScanFoldedParams = ScanFoldedParams(), rng=None, progress=no_progress
 ) -> TokenMap:
     """Maps of what one token reads.
 
@@ -71,6 +86,8 @@ def scan_folded(
     ----------
     activations : Activations or array (rows, units)
         A tap with tokens on a grid; without a grid they lie on a line.
+    weights : Activations or array (rows, routes), optional
+        What weighs the routes, of the same samples (by id), for each sample or token.
 
     Returns
     -------
@@ -96,16 +113,14 @@ def scan_folded(
     _refuse(x, grid)
     whole = placed(x, cell, grid)
     token = _token(params, grid)
-    found = {name: along(whole, order, params.forgets) for name, order in several(grid).items()}
-    found = {ALL: sum(found.values()), **found}
+    shares, said = ({}, ()) if weights is None else weighed(tap, weights, params, grid, rng)
+    found, may = along_routes(whole, grid, params.forgets, shares)
     maps, used = {name: m[token] for name, m in found.items()}, dict(found)
-    may = {name: folded(np.tri(len(whole)), order) for name, order in several(grid).items()}
-    may[ALL] = sum(may.values())
     if own is not None and _grid(own, params.layer - 1) in (grid, (1, len(whole))):
         m = on_cells(own, params.layer - 1, len(whole))
         maps, used = {READS: m[token], READERS: m[:, token], **maps}, {READS: m, **used}
     progress(1.0, "done")
-    caveats = (*notes, *rows.notes, *_caveats(params, cell))
+    caveats = (*notes, *rows.notes, *said, *_caveats(params, cell))
     found = _map(tap, maps, used, own, grid, token, params, caveats, may)
     return replace(
         found, estimates=(*found.estimates, *over_samples(rows, grid, params.forgets, ALL, found.estimates))
@@ -146,9 +161,10 @@ def _map(tap, maps, used, own, grid, token: int, params, caveats, may=None) -> T
     picture = None if own is None or own.picture is None or own.grid is None else own.picture[None]
     words = (own.words,) if own is not None and grid[0] == 1 and len(own.words) == grid[1] else ()
     return TokenMap(
-        title=f"What token {token} of sample {params.sample} reads", samples=np.arange(len(maps)),
+        title=f"What {place_name(token, grid, words)} of sample {params.sample} reads", samples=np.arange(len(maps)),
         values=np.stack(shown), value_name="share of what is read", grid=None if words else grid, names=tuple(maps),
         pictures=picture, words=words, estimates=told, reading=_reading(told, token, grid), caveats=caveats,
+        **asked_place(token, grid[0] * grid[1], grid, words=words),
     )  # fmt: skip
 
 
@@ -196,16 +212,16 @@ def _estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> 
 
 
 def _reading(told, token: int, grid) -> str:
-    where = f" (row {token // grid[1] + 1}, column {token % grid[1] + 1})" if grid[0] > 1 else ""
+    asker = place_name(token, grid)
     e = next((e for e in told if e.name.startswith(ALONG)), None)
     if e is None:
         far = told[0]
         return (
-            f"Drawn is token {token}{where}. Tokens read {far.value:.3g} {far.unit} away on average (read alike "
+            f"Drawn is what {asker} reads. Tokens read {far.value:.3g} {far.unit} away on average (read alike "
             f"{far.null:.3g}), by {far.name.partition(', ')[2]}."
         )
     return (
-        f"Drawn is token {token}{where}. Of what tokens read {e.value:.0%} lies along rows (read alike {e.null:.0%}), "
+        f"Drawn is what {asker} reads. Of what tokens read {e.value:.0%} lies along rows (read alike {e.null:.0%}), "
         f"by {e.name.partition(', ')[2]}."
     )
 
@@ -230,10 +246,15 @@ def _check() -> tuple[CheckLine, ...]:
     x = np.ones((24, 2))
     x[12:] = -1.0
     tap = ArrayActivations(x, name="planted", layout=Layout(np.array([0, 12, 24]), grid=(3, 4)))
-    found = scan_folded(tap, ScanFoldedParams(token=5, forgets=2.0))
+    found = scan_folded(tap, params=ScanFoldedParams(token=5, forgets=2.0))
     maps = dict(zip(found.names, found.values, strict=True))
     whole = sum(along(x[:12], order, 2.0)[5] for order in several((3, 4)).values())
     back = measures.half_life(along(x[:12], np.arange(12)[::-1], 2.0)[::-1, ::-1])
+    only = {
+        "weights": np.tile([0.0, 1.0, 0.0, 0.0], (2, 1)),
+        "params": ScanFoldedParams(token=5, forgets=2.0),
+    }
+    weighted = scan_folded(tap, **only)
     step = each_token(2.0 * np.eye(4, k=-1), np.ones((4, 4)), None, None)
     flat = each_token(np.ones((2, 2)), None, np.zeros((2, 2)), 1.0 - np.eye(2))
     return (
@@ -246,6 +267,8 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("backwards, turned round, is the same",
                   measures.half_life(along(x[:12], np.arange(12), 2.0)), back, 1e-9),
         CheckLine("all routes are their sum", float(whole[2] / np.abs(whole).sum()), float(maps[ALL][2]), 1e-12),
+        CheckLine("all weight on columns: the sum is theirs", 0.0,
+                  float(np.abs(weighted.values[0] - maps["column"]).max()), 1e-12),
         CheckLine("shares add up", 1.0, float(np.abs(maps["snake"]).sum()), 1e-12),
     )  # fmt: skip
 
@@ -256,13 +279,13 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=6,
+        version=7,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,
         check=_check,
         cost=_cost,
-        minimum_rows=4,
+        minimum_rows=4, inputs=1, more_inputs=True, most_inputs=2, roles=("tokens", "weights of routes, if recorded"),
         invariance="the order of samples; of routes a factor of all rows",
         papers=("MHS-VM: multi-head scanning for Vision Mamba",
                 "VCMamba: Bridging Convolutions with Multi-Directional Mamba for Efficient Visual Representation",

@@ -31,16 +31,16 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations, sample_column
 from analysis.compute.machine import machine
-from analysis.compute.rows.class_codes import class_codes
+from analysis.compute.rows.two_groups import two_groups
 from analysis.compute.statistics.auroc import class_auroc, delong_interval, midranks, null_sd, two_sided_p
 from analysis.compute.statistics.nulls import against
-from analysis.errors import InputError, NotEnoughData, ParameterError
+from analysis.errors import InputError
 from analysis.results import Distribution, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers.scan_steps import FEWEST, Steps, steps_of
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
-BINS, SMALLEST, LISTED = 40, 3, 24  # of the histogram; samples of a group; layers told
+BINS, LISTED = 40, 24  # of the histogram; layers told
 BASE, NOVEL = "base classes", "novel classes"
 
 
@@ -80,13 +80,10 @@ def scan_groups(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     sample_column(tap, params.column)
     found = steps_of(tap, params.maximum_samples, params.source, rng, progress)
-    codes = class_codes(np.asarray(tap.samples[params.column])[found.samples], params.column, 1)
-    novel = np.isin(codes.codes, _novel(codes.names, params))
-    if min(novel.sum(), (~novel).sum()) < SMALLEST:
-        raise NotEnoughData(f"{int(novel.sum())} samples of novel and {int((~novel).sum())} of base classes",
-                            f"at least {SMALLEST} of each", "Name other classes, or use more samples")  # fmt: skip
-    means = {name: x[codes.stay] for name, x in found.means.items()}
-    some = [x for x, stay in zip(found.some, codes.stay, strict=True) if stay]
+    groups = two_groups(tap, params.column, params.novel, found.samples)
+    novel = groups.second
+    means = {name: x[groups.stay] for name, x in found.means.items()}
+    some = [x for x, stay in zip(found.some, groups.stay, strict=True) if stay]
     if all(np.ptp(x, axis=0).max() < 1e-9 for x in means.values()):
         raise InputError(
             f"steps of {found.what} that are the same in all samples", "Δ that depends on the input"
@@ -94,20 +91,8 @@ def scan_groups(
     progress(0.8, "comparing groups")
     told = estimates(means, novel, params.exchanges, rng)
     progress(1.0, "done")
-    named = ", ".join(codes.names[i] for i in _novel(codes.names, params))
-    return _drawn(found, told, some, novel, (*found.notes, *codes.notes, f"Novel classes: {named}."))
-
-
-def _novel(names: tuple[str, ...], params) -> list[int]:
-    if not params.novel.strip():
-        return list(range((len(names) + 1) // 2, len(names)))
-    asked = [part.strip() for part in params.novel.split(",") if part.strip()]
-    for one in asked:
-        if one not in names:
-            raise ParameterError(
-                f"no class '{one}' among the samples read", "some of " + ", ".join(names[:20])
-            )
-    return [names.index(one) for one in asked]
+    named = ", ".join(groups.names)
+    return _drawn(found, told, some, novel, (*found.notes, *groups.notes, f"Novel classes: {named}."))
 
 
 def estimates(means: dict, novel: np.ndarray, exchanges: int, rng) -> list[Estimate]:

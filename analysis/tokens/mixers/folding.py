@@ -11,6 +11,7 @@ from analysis.results import Estimate
 from analysis.tokens.mixers.reading import Mixing, decaying_scan
 from analysis.tokens.mixers.routes import folded, several
 
+ALL, WEIGHED = "all routes", "all routes, weighted"
 HEADS, SOME = 16, 6  # heads or channels that a mean is of; samples
 
 
@@ -27,6 +28,22 @@ def on_cells(own: Mixing, layer: int, cells: int) -> np.ndarray:
 def along(x: np.ndarray, order: np.ndarray, forgets: float) -> np.ndarray:
     """(T, T) on the cells: the decaying scan of rows x (T, d) in an order."""
     return folded(decaying_scan(x[order], x[order], forgets), order)
+
+
+def along_routes(x: np.ndarray, grid, forgets: float, shares: dict[str, float]) -> tuple[dict, dict]:
+    """((cells, cells) decaying scans of rows x by name, all routes first; of each what its order lets a token read).
+    `shares` by route: of these routes alone, the sum weighted by them."""
+    orders = several(grid)
+    of = {name: share for name, share in shares.items() if name in orders} or dict.fromkeys(orders, 1.0)
+    found = {_called(name, shares): along(x, orders[name], forgets) for name in of}
+    may = {_called(name, shares): folded(np.tri(len(x)), orders[name]) for name in of}
+    whole = WEIGHED if shares else ALL
+    first = {whole: sum(w * m for w, m in zip(of.values(), found.values(), strict=True))}
+    return {**first, **found}, {**may, whole: sum(may.values())}
+
+
+def _called(name: str, shares: dict[str, float]) -> str:
+    return f"{name}: {shares[name]:.0%}" if shares else name
 
 
 def each_token(weight: np.ndarray, of, down, along) -> np.ndarray:

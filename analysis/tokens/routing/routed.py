@@ -11,6 +11,7 @@ from analysis.activations import Activations
 from analysis.compute.rows.random_part import random_part
 from analysis.compute.streaming import Pass, finite_blocks, refuse_few
 from analysis.errors import InputError, NotFound, TooLarge
+from analysis.sources.own_module import recorded_from
 from analysis.spec import Progress
 from analysis.tokens.routing.gates import LOGITS, PARTS, fixed, logits_from
 from analysis.tokens.routing.routers import (
@@ -87,7 +88,8 @@ def routed(
                 raise InputError(
                     f"{tap.name} holds no gates, and no router could be run: {said}",
                     "a mixture of experts that can be run again, or a tap whose units are gates or router logits",
-                    f"To read its units as router logits all the same, choose '{ROWS}' as the source",
+                    f"To read its units as router logits all the same, choose '{ROWS}' as the source. "
+                    + recorded_from("*router*"),
                 ) from error
             why = (f"No router was run: {said}.",)
     found = _of_rows(tap, maximum, rng, progress, wanted)

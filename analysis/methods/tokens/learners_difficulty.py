@@ -1,0 +1,244 @@
+"""Does a gated module spend more on what is difficult? Learners of a token against its difficulty.
+
+    rho         Spearman's correlation of learners in use with difficulty, over all tokens
+    within      the same inside each sample, mean over samples: does it know the difficult tokens of a sample?
+
+Difficulty is a second tap with one number for each token (its loss, say outputs.token_loss) or sample; without one a
+column of the samples, their loss, the same for all tokens of a sample. Where there is none either, how undecided the
+gates of a token are stands in, which says nothing of the token: name a difficulty. Drawn are mean learners over tokens
+in order of their difficulty, in tenths.
+
+Interval: of the curve the jackknife over samples, so of rho; within samples Student's t. Null: the difficulty of other
+samples (of tokens, where samples have one each), which leaves no correlation; drawn is the mean of all tokens.
+
+When it lies: a token may be difficult because little was spent on it; what is rare, long or bright is often both
+difficult and costly without one for the other; learners need not cost the same.
+
+Cost: O(n E), O(n ln n) for each exchange.
+
+Reference: B. Wójcik, A. Devoto, K. Pustelnik, P. Minervini & S. Scardapane (2024), "Adaptive computation modules:
+granular conditional computation for efficient inference".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.activations import ArrayActivations, Layout, as_activations, sample_column
+from analysis.compute.linear.ranking_axes import spearman
+from analysis.compute.machine import machine
+from analysis.compute.statistics.clustered_means import clustered_mean_interval
+from analysis.compute.statistics.nulls import null_spread
+from analysis.compute.statistics.sample_groups import groups_of, jackknife_half, mean_interval
+from analysis.errors import InputError, NotEnoughData, ShapeError
+from analysis.results import Curve, Estimate
+from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.routing.learners import (
+    BUDGET_HELP,
+    EACH,
+    FEWEST,
+    HOW_MANY,
+    UNITS_HELP,
+    Learners,
+    learners_of,
+)
+from analysis.tokens.routing.open_gates import open_gates
+
+TENTHS, DRAWS, LEAST = 10, 99, 3  # tokens of a sample that can be ranked
+SERIES, LOSS = "learners in use", "loss"
+
+
+@dataclass(frozen=True)
+class LearnersDifficultyParams:
+    column: str = param(
+        "", "Without a second tap: the column of difficulty; empty: loss, where known.", column=True
+    )
+    units: str = param(EACH, UNITS_HELP, choices=(EACH, HOW_MANY))
+    budget: float | None = param(None, BUDGET_HELP, low=0.01, high=1.0)
+
+
+def learners_difficulty(
+    activations, difficulty=None, params: LearnersDifficultyParams = LearnersDifficultyParams(), rng=None,
+    progress=no_progress,
+) -> Curve:  # fmt: skip
+    """Learners in use over difficulty.
+
+    Parameters
+    ----------
+    activations : Activations or array (tokens, learners)
+        Gates between 0 and 1, or what goes into their sigmoid; or scores of 0, 1, … learners.
+    difficulty : Activations or array (tokens or samples, 1), optional
+        Of the same samples, by id; a token that has none is left out.
+
+    Returns
+    -------
+    Curve
+        Mean learners over tenths of difficulty. Estimates: correlations over tokens, and inside samples.
+
+    Raises
+    ------
+    NotFound, ShapeError, InputError, NotEnoughData
+        No such column, or one without numbers; a second tap of several units; difficulty that is all alike; fewer than
+        eight finite tokens.
+    """
+    tap, rng = as_activations(activations), rng or np.random.default_rng(0)
+    found = learners_of(tap, params.units, params.budget, progress, (0.0, 0.5))
+    hard, what, of_samples, noted = _difficulty(tap, found, difficulty, params)
+    good = np.isfinite(hard)
+    if good.sum() < FEWEST:
+        raise NotEnoughData(
+            f"{int(good.sum())} token(s) with a difficulty", f"at least {FEWEST}", "Choose another tap"
+        )
+    k, x, of = found.used[good].astype(float), hard[good], np.unique(found.of[good], return_inverse=True)[1]
+    if not np.ptp(x) > 0:
+        raise InputError(f"{what} is the same for all tokens", "a difficulty that varies")
+    progress(0.6, "exchanging difficulty")
+    told = _estimates(k, x, of, of_samples, found.most, rng)
+    progress(1.0, "done")
+    lost = int((~good).sum())
+    said = [f"{lost:,} token(s) without a difficulty are left out."] if lost else []
+    return _drawn(
+        tap, k, x, of, what, told, (*found.notes, *noted, *said, "Learners are counted, not timed.")
+    )
+
+
+def _difficulty(tap, found: Learners, given, params) -> tuple[np.ndarray, str, bool, tuple[str, ...]]:
+    """((n,) of each row, NaN where there is none, what it is, whether samples have one each, notes)."""
+    sample, token = tap.layout.sample_of(found.rows), tap.layout.token_of(found.rows)
+    name = params.column or (LOSS if LOSS in tap.samples else "")
+    if given is None and not name:
+        return _undecided(tap, found)
+    if given is None:
+        try:
+            values = np.asarray(sample_column(tap, name), np.float64)
+        except ValueError:
+            raise InputError(f"column '{name}' of {tap.name} holds no numbers", "a number for each sample",
+                             "Choose another, or a tap of losses as the second") from None  # fmt: skip
+        return values[sample], name, not tap.layout.is_pooled, ()
+    other = as_activations(given)
+    if other.shape[1] != 1:
+        raise ShapeError(f"{other.name} has {other.shape[1]} units", "one number for each token",
+                         "Choose a tap of losses, such as outputs.token_loss")  # fmt: skip
+    place = {str(i): s for s, i in enumerate(np.asarray(other.samples["id"]).astype(str))}
+    ids = np.asarray(tap.samples["id"]).astype(str)
+    own = np.array([place.get(i, -1) for i in ids])[sample]
+    offsets, single = other.layout.offsets, other.layout.is_pooled
+    row = offsets[np.maximum(own, 0)] + (0 if single else token)
+    there = (own >= 0) & (row < offsets[np.maximum(own, 0) + 1])
+    out = np.full(len(found.rows), np.nan)
+    out[there] = np.asarray(other.unit(0), np.float64)[row[there]]
+    return out, other.name, single and not tap.layout.is_pooled, ()
+
+
+def _undecided(tap, found: Learners) -> tuple[np.ndarray, str, bool, tuple[str, ...]]:
+    """How near to one half the gates of each token lie, where no difficulty is known."""
+    gates, _ = open_gates(np.asarray(tap.take(found.rows), np.float64))
+    said = (
+        "No difficulty is known: how undecided the gates of a token are stands in. Choose a tap of losses as the "
+        "second, or a column."
+    )
+    return 1 - 2 * np.abs(gates - 0.5).mean(axis=1), "how undecided its gates are", False, (said,)
+
+
+def inside(k: np.ndarray, x: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """(m,) Spearman's correlation in each sample with three tokens or more that vary in both."""
+    out = []
+    for mine in np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1]):
+        if len(mine) >= LEAST and np.ptp(k[mine]) > 0 and np.ptp(x[mine]) > 0:
+            out.append(spearman(k[mine], x[mine]))
+    return np.array(out)
+
+
+def _estimates(k, x, of, of_samples: bool, most: int, rng) -> tuple[Estimate, ...]:
+    n, rho, group = len(k), spearman(k, x), groups_of(int(of.max()) + 1, rng)[of]
+    half = jackknife_half(np.array([spearman(k[group != g], x[group != g]) for g in range(group.max() + 1)]))
+    ends = {"interval": "none: too few samples"} if half is None else {
+        "low": max(rho - float(half), -1.0), "high": min(rho + float(half), 1.0),
+        "interval": "jackknife over groups of samples"}  # fmt: skip
+    first = x[np.unique(of, return_index=True)[1]]  # of each sample, where it has one for all its tokens
+    null = np.array(
+        [spearman(k, rng.permutation(first)[of] if of_samples else rng.permutation(x)) for _ in range(DRAWS)]
+    )
+    p = (1 + (np.abs(null) >= abs(rho) - 1e-12).sum()) / (1 + DRAWS)
+    who = "samples" if of_samples else "tokens"
+    told = [Estimate("learners with difficulty", rho, **ends, **null_spread(null), p_value=float(p), n=n, d=most,
+                     null_method=f"difficulty exchanged between {who}, {DRAWS} draws",
+                     estimator="Spearman over tokens")]  # fmt: skip
+    each = inside(k, x, of)
+    if len(each):
+        told.append(Estimate("inside a sample", float(each.mean()),
+                             **(mean_interval(each, -1.0, 1.0) or {"interval": "none: one sample"}), null=0.0,
+                             null_method="tokens of a sample exchanged", n=len(each), d=most,
+                             estimator="Spearman, mean over samples"))  # fmt: skip
+    return tuple(told)
+
+
+def _drawn(tap, k, x, of, what: str, told, notes) -> Curve:
+    order = np.argsort(x, kind="stable")
+    parts = [p for p in np.array_split(order, min(TENTHS, len(np.unique(x)))) if len(p)]
+    ends = [clustered_mean_interval(k[p], np.unique(of[p], return_inverse=True)[1], "samples", least=0.0)
+            for p in parts]  # fmt: skip
+    mean = np.array([k[p].mean() for p in parts])
+    low, high = (
+        np.array([e.get(side, m) for e, m in zip(ends, mean, strict=True)]) for side in ("low", "high")
+    )
+    rho, within = told[0], told[1] if len(told) > 1 else None
+    more = "" if within is None else f" Inside a sample the correlation is {within.value:+.2f}."
+    side = "more" if rho.value > 0 else "less"
+    sure = (
+        f"spends {side} on difficult tokens"
+        if rho.p_value <= 0.05
+        else "spends no more on difficult tokens than chance"
+    )
+    return Curve(
+        title=f"Learners against difficulty, {tap.name}", x=np.array([float(np.median(x[p])) for p in parts]),
+        x_name=f"difficulty: {what}", y_name="learners in use", series={SERIES: mean}, low={SERIES: low},
+        high={SERIES: high}, null={SERIES: np.full(len(parts), k.mean())}, joined=True, estimates=told,
+        reading=f"The module {sure}: from {mean[0]:.2f} learners at the easiest to {mean[-1]:.2f} at the hardest part "
+        f"(Spearman {rho.value:+.2f}, by chance {rho.null_low:+.2f} to {rho.null_high:+.2f}).{more}",
+        caveats=(*notes, f"Tokens in {len(parts)} parts of equal size by their difficulty, drawn at its median."),
+    )  # fmt: skip
+
+
+def _cost(shapes, params: LearnersDifficultyParams) -> Cost:
+    (n, e), m = shapes[0], machine()
+    return Cost(0.05 + m.seconds(moved=n * e * 60.0 + DRAWS * n * 500.0), n * e * 8.0 * 3.5 + n * 200.0 + 2e4)
+
+
+def _check() -> tuple[CheckLine, ...]:
+    """As many learners as a token is difficult: rho 1, inside samples too; difficulty of samples alone leaves nothing
+    inside; difficulty at random no correlation."""
+    rng = np.random.default_rng(0)
+    layout, n = Layout(np.arange(41) * 8), 320
+    k = rng.integers(0, 5, n)
+    gates = (np.arange(4) < k[:, None]).astype(float)
+
+    def told(x):
+        tap = ArrayActivations(gates, "gates", layout=layout)
+        return learners_difficulty(
+            tap, ArrayActivations(np.asarray(x, float)[:, None], "loss", layout=layout)
+        )
+
+    own, turned, free = told(k), told(-k), told(rng.standard_normal(n))
+    return (
+        CheckLine("as difficult as costly", 1.0, own.estimates[0].value, 1e-12),
+        CheckLine("inside samples", 1.0, own.estimates[1].value, 1e-12),
+        CheckLine("the other way round", -1.0, turned.estimates[0].value, 1e-12),
+        CheckLine("at random: p", 0.02, free.estimates[0].p_value, 0.0, "at least"),
+        CheckLine("the curve's mean is that of all", float(k.mean()), float(own.series[SERIES].mean()), 0.05),
+    )  # fmt: skip
+
+
+METHODS = (
+    Method(
+        id="learners_difficulty", family="tokens", title="Compute against difficulty", version=1,
+        function=learners_difficulty,
+        summary="Whether a gated module runs more of its parts for tokens that are difficult.",
+        params=LearnersDifficultyParams, result=Curve, check=_check, cost=_cost, inputs=1, more_inputs=True,
+        most_inputs=2, roles=("gates", "difficulty of tokens, if recorded"), minimum_rows=FEWEST,
+        invariance="the order of learners and of tokens; every rising map of difficulty",
+        papers=("Adaptive Computation Modules: Granular Conditional Computation For Efficient Inference",),
+    ),
+)  # fmt: skip
