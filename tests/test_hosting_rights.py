@@ -32,7 +32,7 @@ READS = {  # everything else of these classes writes, and asks who may
     Workspace: {"create", "open", "stores", "store", "new_store_path", "activations", "run", "cost", "key", "cached",
                 "selections", "selection", "combined", "samples_of", "rows", "search", "stars", "notes", "names",
                 "tags"},
-    People: {"selections", "selection", "stars", "notes", "about", "entries", "all_tags", "names", "tags", "history",
+    People: {"selections", "selection", "on_tap", "stars", "notes", "about", "entries", "all_tags", "names", "tags", "history",
              "selection_version", "feed", "authors", "follow", "tours", "tour", "export", "refuse_unsound", "where",
              "figure_keys"},
     FeatureShelf: {"names", "entries", "facts", "open", "refuse_taken"},
