@@ -23,6 +23,7 @@ from analysis.sharing.bibliography import (
     parsed,
 )
 from analysis.sharing.latex_letters import latex_letters
+from analysis.tokens.rule import rules
 from dashboard.baskets.methods_text import cited, methods_paragraphs, methods_tex
 from dashboard.baskets.panels import Ready
 
@@ -61,14 +62,17 @@ def strictly(text: str) -> dict[str, dict[str, str]]:
 
 def test_every_paper_of_every_method_has_an_entry():
     without = {
-        title for m in registry.methods().values() for title in m.papers if key_of_title(title) is None
+        title
+        for m in (*registry.methods().values(), *rules().values())
+        for title in m.papers
+        if key_of_title(title) is None
     }
     assert not without
     assert {m.id for m in registry.methods().values() if not keys_of_method(m.id)} <= WITHOUT_PAPER
 
 
 def test_every_title_and_method_in_the_file_is_used():
-    titles = {title for m in registry.methods().values() for title in m.papers}
+    titles = {title for m in (*registry.methods().values(), *rules().values()) for title in m.papers}
     told = {title for entry in entries().values() for title in entry.told("index")}
     assert told <= titles
     assert {id for entry in entries().values() for id in entry.told("method")} <= set(registry.methods())
@@ -219,6 +223,39 @@ def test_the_methods_paragraph_names_what_is_to_be_looked_up():
         keys = {key for key in cited(paragraphs) if entries()[key].unconfirmed}
         assert bool(keys) == said
         assert bibtex(keys).count("details not confirmed") == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("params", "said", "keys"),
+    [
+        ({"rule": "tome"}, "The rule is ToMe", {"bolya2023token"}),
+        (
+            {"rules": "evit, pitome(margin = 0.8), random"},
+            "The rules are EViT",
+            {"liang2022not", "tran2024accelerating"},
+        ),
+        ({"rules": "no such rule"}, "", set()),
+        ({}, "", set()),
+    ],
+)
+def test_the_methods_paragraph_cites_the_rules_that_are_asked_for(params, said, keys):
+    origin = Origin("token_ledger", 1, params, (), 0, {})
+    table = Table(title="t", origin=origin, columns={})
+    paragraphs = methods_paragraphs(None, [Ready(Panel("0", {}), "a", "a", table, {})])
+    assert ("The rule" in methods_tex(paragraphs)) == bool(said)
+    assert said in methods_tex(paragraphs)
+    libraries = {key for name in ("numpy", "scipy", "feature-loupe") for key in keys_of_library(name)}
+    assert {key for key in cited(paragraphs) if key not in libraries} >= keys
+    every = {key for one in rules().values() for title in one.papers if (key := key_of_title(title))}
+    assert set(cited(paragraphs)) & every == keys
+
+
+def test_published_rules_name_their_papers():
+    ours = {
+        "adaptive_pooling", "class_attention", "even", "first", "last", "max_pooling", "random",
+        "spatial_pooling", "token_norm",
+    }  # fmt: skip
+    assert {one.id for one in rules().values() if not one.papers} <= ours
 
 
 def test_papers_are_one_entry_whatever_they_are_called():

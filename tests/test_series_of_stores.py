@@ -86,3 +86,13 @@ def test_one_click_and_every_question(recorded, monkeypatch):
     assert recorded.cached("rank_against_accuracy", TAPS).columns["tap"].tolist() == [
         f"run-{s}" for s in STEPS
     ]
+
+
+def test_a_question_of_checkpoints_begins_with_the_series(recorded, monkeypatch):
+    """And not with the same tap of a network of another run, which was recorded beside it."""
+    monkeypatch.setenv("LOUPE_WORKSPACE", str(recorded.path))
+    monkeypatch.setattr(questions, "AT_ONCE", 30.0)
+    at = open_page("tokens", view="depth", ask="loss_slices", tap="run-20:1")
+    assert is_whole(at), texts(at)
+    assert "other › 1" not in str(at.multiselect[0].value)
+    assert len(at.multiselect[0].value) == len(TAPS)

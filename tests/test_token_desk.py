@@ -12,6 +12,8 @@ from analysis.tokens.dump import simulate
 from analysis.tokens.kept_dump import keep, load, place_of
 from analysis.tokens.rule import rule
 from analysis.tokens.schedule import schedule
+from dashboard.browse import token_rules
+from dashboard.figures.text import number
 
 
 @pytest.fixture
@@ -45,6 +47,23 @@ def test_its_answer_is_the_mean_of_what_is_left(tap):
     assert told.cosine == pytest.approx(known, abs=1e-9)
     assert told.seconds == 0
     assert (told.counts[0], told.counts[-1]) == (13, 7)
+
+
+def test_the_answer_stands_beside_those_of_as_many_tokens_at_random(tap, rng):
+    desk = TokenDesk(tap)
+    told = desk.applied(2, "first", 0.5)
+    drawn = np.array(told.by_chance)
+    assert drawn.shape == (10, 2)
+    x = desk.dump(2).dump.recorded["hidden"][0][0][1:]
+    every, means = x.mean(axis=0), [x[rng.permutation(12)[:6]].mean(axis=0) for _ in range(2000)]
+    known = np.array([m @ every / np.linalg.norm(m) / np.linalg.norm(every) for m in means])
+    assert abs(drawn[:, 0].mean() - known.mean()) < 4 * known.std() / 10**0.5
+    assert drawn[:, 0].std() > known.std() / 3
+    assert desk.applied(2, "random", 0.5).cosine not in drawn[:, 0]  # random keep is none of its own draws
+    np.testing.assert_allclose(np.array(desk.applied(2, "first", 1.0).by_chance)[:, 0], 1)
+    said = token_rules.answer_sentence(vars(told), "First tokens")
+    assert f"(as many tokens at random: {number(drawn[:, 0].mean())}, " in said
+    assert said.endswith("in 10 draws).")
 
 
 def test_a_tap_of_one_row_a_sample_has_the_neighbours_of_the_sample(tap):

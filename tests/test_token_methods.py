@@ -53,6 +53,24 @@ def test_log_size_is_measured_and_tokens_are_gone_in_a_trained_network(vit):
     assert column(fused, "found", "log-size term missing") == pytest.approx(0, abs=1e-4)
 
 
+def test_an_answer_of_the_network_stands_beside_as_many_tokens_at_random(vit):
+    """The same network, plan and draws, one by one; random keep by itself lies among them."""
+    desk = TokenDesk(vit)
+    told = {name: desk.applied(0, name, 0.5) for name in ("tome", "random")}
+    for one in told.values():
+        assert len(one.by_chance) == asking.DRAWS
+        assert len({cosine for cosine, _ in one.by_chance}) > asking.DRAWS / 2
+        assert all(nats > 0 for _, nats in one.by_chance)
+    low, high = (f(cosine for cosine, _ in told["random"].by_chance) for f in (min, max))
+    spread = high - low
+    assert low - spread < told["random"].cosine < high + spread
+    film = token_film(vit, TokenFilmParams(sample=0, rule="tome", share=0.5, draws=60))
+    null = next(e for e in film.estimates if e.name == "cosine of the answers")
+    assert np.mean([cosine for cosine, _ in told["tome"].by_chance]) == pytest.approx(
+        null.null, abs=(null.null_high - null.null_low) / 2
+    )
+
+
 @pytest.mark.parametrize("name", ["pagerank", "received_attention"])
 def test_a_film_of_a_network_shows_the_scores_by_which_its_tokens_went(vit, name):
     """PageRank looks at every head; behind the first removal a dump has other scores than the run."""

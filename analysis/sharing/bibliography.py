@@ -2,8 +2,9 @@
 
 An entry has what is known for sure: a title always, authors, year and venue where they are certain; nothing is guessed.
 One that lacks any of these says so in its note, and the methods paragraph that cites it says it again.
-Three fields are ours and are not given out: `index` are the titles by which methods name the paper (`Method.papers`),
-`method` the methods that rest on it without naming it there, `library` the distributions whose paper it is.
+Three fields are ours and are not given out: `index` are the titles by which methods and rules for tokens name the paper
+(`Method.papers`, `Rule.papers`), `method` the methods that rest on it without naming it there, `library` the
+distributions whose paper it is.
 """
 
 from __future__ import annotations
@@ -75,8 +76,12 @@ def keys_of_method(id: str) -> tuple[str, ...]:
 
     method = registry.methods().get(id)
     titles = method.papers if method is not None else ()
-    named = [key for title in titles if (key := key_of_title(title)) is not None]
-    return tuple(dict.fromkeys([*named, *_by("method").get(_plain(id), [])]))
+    return tuple(dict.fromkeys([*keys_of_titles(titles), *_by("method").get(_plain(id), [])]))
+
+
+def keys_of_titles(titles: Iterable[str]) -> tuple[str, ...]:
+    """The papers of these titles, in order; those without an entry are left out."""
+    return tuple(dict.fromkeys(key for title in titles if (key := key_of_title(title)) is not None))
 
 
 def keys_of_library(name: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from analysis.errors import InputError, NotFound
 from analysis.sources.input_picture import picture_of
 from analysis.spec import no_progress
 from analysis.tokens.arithmetic import NetworkShape
+from analysis.tokens.chance import chance_of
 from analysis.tokens.dump import TokenDump, needed
 from analysis.tokens.faults import SEEN, faults
 from analysis.tokens.kept_dump import KeptDump
@@ -22,13 +23,14 @@ from analysis.tokens.schedule import schedule
 from analysis.tokens.subject import RowSubject
 from analysis.tokens.tap_dump import RUN
 
-TOLD, REPEATS = 6, 3  # answers; runs that are timed
+TOLD, REPEATS, DRAWS = 6, 3, 10  # answers; runs that are timed; times that as many tokens are kept at random
 
 
 @dataclass(frozen=True)
 class Applied:
     """One sample under a rule, tokens really removed. `answers` (name, probability before, after); `cosine` and `nats`
-    (Kullback-Leibler, from the answer before) between answers; `seconds_before`, `seconds` of a pass, least of three;
+    (Kullback-Leibler, from the answer before) between answers, `by_chance` the same (cosine, nats) of as many tokens
+    kept at random behind the same layers, draw by draw; `seconds_before`, `seconds` of a pass, least of three;
     `counts` (L + 1) tokens; `owners` (L + 1, T); `notes` what the rule could not do as asked; `faults` (what was looked
     for, verdict, sentence), as in `analysis.tokens.faults`."""
 
@@ -41,6 +43,7 @@ class Applied:
     owners: np.ndarray
     notes: tuple[str, ...]
     faults: tuple[tuple[str, str, str], ...]
+    by_chance: tuple[tuple[float, float], ...] = ()
 
 
 class TokenDesk:
@@ -103,11 +106,12 @@ class TokenDesk:
         best = np.argsort(-np.maximum(before, after), kind="stable")[:TOLD]
         told = tuple((self.opened.answer_word(int(i)), float(before[i]), float(after[i])) for i in best)
         cosine, nats = changes(whole[0], less[0])
+        chance = [network.run(inputs, chance_of(one), plan, rng=rng) for rng in _draws()]
         return Applied(
             told if self.opened.classifies else (), float(cosine[0]), float(nats[0]),
             min(r.seconds for r in whole), min(r.seconds for r in less),
             tuple(int(s.counts[0]) for s in less[0].states), np.stack([s.owner[0] for s in less[0].states]),
-            less[0].notes, _told(found),
+            less[0].notes, _told(found), tuple(tuple(float(v[0]) for v in changes(whole[0], run)) for run in chance),
         )  # fmt: skip
 
     def _of_rows(self, sample: int) -> TokenDump:
@@ -126,14 +130,26 @@ class TokenDesk:
     def _applied_to_rows(self, sample: int, one, share: float) -> Applied:
         given = self._of_rows(sample)
         whole = self.rows.answer(given).logits[0]
-        less = self.rows.answer(given, one, lambda n: schedule(one.schedule, share, self.rows.layers, n))
-        after = less.logits[0]
-        lengths = np.linalg.norm(whole) * np.linalg.norm(after)
+
+        def plan(n):
+            return schedule(one.schedule, share, self.rows.layers, n)
+
+        less = self.rows.answer(given, one, plan)
+        chance = [self.rows.answer(given, chance_of(one), plan, None, rng).logits[0] for rng in _draws()]
         return Applied(
-            (), float(whole @ after / lengths) if lengths > 0 else 1.0, 0.0, 0.0, 0.0,
+            (), _cosine(whole, less.logits[0]), 0.0, 0.0, 0.0,
             tuple(int(s.counts[0]) for s in less.states), np.stack([s.owner[0] for s in less.states]), less.notes,
-            _told(faults(given, one, less)),
+            _told(faults(given, one, less)), tuple((_cosine(whole, found), 0.0) for found in chance),
         )  # fmt: skip
+
+
+def _draws() -> list[np.random.Generator]:
+    return [np.random.default_rng([1, k]) for k in range(DRAWS)]  # none is that of the rule
+
+
+def _cosine(x: np.ndarray, y: np.ndarray) -> float:
+    lengths = np.linalg.norm(x) * np.linalg.norm(y)
+    return float(x @ y / lengths) if lengths > 0 else 1.0
 
 
 def _told(found) -> tuple[tuple[str, str, str], ...]:

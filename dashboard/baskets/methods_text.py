@@ -12,7 +12,7 @@ import importlib.metadata
 from analysis import registry
 from analysis.errors import LoupeError
 from analysis.results import Estimate, Origin
-from analysis.sharing.bibliography import entries, keys_of_library, keys_of_method
+from analysis.sharing.bibliography import entries, keys_of_library, keys_of_method, keys_of_titles
 from analysis.spec import params_of
 from dashboard.baskets.panels import Ready
 from dashboard.baskets.prose import Cite, Code, Prose, as_markdown, as_tex, joined, words
@@ -119,12 +119,30 @@ def _analysis(id: str, version: int, mine: list[Ready]) -> Prose:
     if len(mine) == 1 or all(one == settings[0] for one in settings):
         whole = [_inputs(one.result.origin) for one in mine]
         if all(one == whole[0] for one in whole):
-            return [*found, " of ", *whole[0], ", with ", *settings[0], ". "]
+            return [*found, " of ", *whole[0], ", with ", *settings[0], ". ", *_rules(mine)]
         each = [[*said, f" in panel {one.named}"] for one, said in zip(mine, whole, strict=True)]
-        return [*found, " of ", *joined(each, ", ", " and "), ", with ", *settings[0], ". "]
+        return [*found, " of ", *joined(each, ", ", " and "), ", with ", *settings[0], ". ", *_rules(mine)]
     each = [[f"panel {one.named} of ", *_inputs(one.result.origin), " with ", *said]
             for one, said in zip(mine, settings, strict=True)]  # fmt: skip
-    return [*found, ": ", *joined(each), ". "]
+    return [*found, ": ", *joined(each), ". ", *_rules(mine)]
+
+
+def _rules(mine: list[Ready]) -> Prose:
+    """The rules for tokens that these panels ask for, each with its papers."""
+    from analysis.tokens.over_samples import asked_rules
+
+    asked = {}
+    for one in mine:
+        params = one.result.origin.params
+        text = params.get("rules", params.get("rule"))
+        try:
+            asked |= {rule.id: rule for rule in asked_rules(text)} if isinstance(text, str) else {}
+        except LoupeError:
+            continue  # a recipe of another version
+    each = [[rule.title, Cite(keys_of_titles(rule.papers))] for rule in asked.values()]
+    if not each:
+        return []
+    return [f"The rule{'s are' if len(each) > 1 else ' is'} ", *joined(each, ", ", " and "), ". "]
 
 
 def _panels(named: list[str], does: str) -> str:

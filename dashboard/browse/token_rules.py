@@ -148,7 +148,10 @@ def _nats(value: float) -> str:
 def answer_sentence(answer: Mapping, title: str) -> str:
     """What the network says with the tokens really removed; of rows, how near their mean stays."""
     if not answer["seconds"]:
-        return f"The mean of the tokens that {title} leaves has cosine {number(answer['cosine'])} to that of all."
+        return (
+            f"The mean of the tokens that {title} leaves has cosine {number(answer['cosine'])} to that of all"
+            f"{_by_chance(answer, 0)}."
+        )
     said = "its output moves"
     if answer["answers"]:
         name, before, _ = max(answer["answers"], key=lambda a: a[1])
@@ -159,12 +162,25 @@ def answer_sentence(answer: Mapping, title: str) -> str:
             else f"the network no longer says {name} but **{now}** ({after:.1%}, before {was:.1%})"
         )
     slower = answer["seconds"] > answer["seconds_before"]
+    near = f"cosine to the full output {number(answer['cosine'])}{_by_chance(answer, 0)}"
+    apart = f"divergence {_nats(answer['nats'])}{_by_chance(answer, 1)}"
     return (
-        f"With the tokens of {title} really removed, {said}; cosine to the full output {number(answer['cosine'])}, "
-        f"divergence {_nats(answer['nats'])}. A pass of this one sample takes {1000 * answer['seconds']:.1f} ms "
-        f"instead of {1000 * answer['seconds_before']:.1f} ms"
+        f"With the tokens of {title} really removed, {said}; {near}, {apart}. A pass of this one sample takes "
+        f"{1000 * answer['seconds']:.1f} ms instead of {1000 * answer['seconds_before']:.1f} ms"
         + (": with so few tokens, deciding costs more than it saves." if slower else ".")
     )
+
+
+def _by_chance(answer: Mapping, which: int) -> str:
+    """The same of as many tokens at random: the mean of the draws, of the cosine with their range."""
+    drawn = [one[which] for one in answer.get("by_chance") or ()]
+    if not drawn:
+        return ""
+    mean = sum(drawn) / len(drawn)
+    if which:
+        return f" (at random {_nats(mean)})"
+    span = f"{number(min(drawn))} to {number(max(drawn))} in {len(drawn)} draws"
+    return f" (as many tokens at random: {number(mean)}, {span})"
 
 
 def agreement_sentence(answer: Mapping, one: Shown) -> str:

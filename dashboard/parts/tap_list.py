@@ -167,6 +167,9 @@ def _usual(method: Method, reference: str, fitting: list[str]) -> list[str]:
         begun := first_taps.first_taps(state.workspace(), method.begins, reference, fitting)
     ):
         return begun
+    series = _one_of_each(projections.same_tap_in_series(reference, fitting))
+    if method.checkpoints and method.more_inputs and len(series) >= max(method.inputs, 2):
+        return series[: method.most_inputs]
     elsewhere = _one_of_each(projections.same_tap_elsewhere(reference, fitting))
     if method.checkpoints and len(elsewhere) >= method.inputs:
         return elsewhere

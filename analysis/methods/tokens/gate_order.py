@@ -183,8 +183,8 @@ def _reading(made) -> str:
         f"{after.value:.2f} in sequence."
     )
     if pairing.low is not None and pairing.low <= 0 <= pairing.high:
-        return f"{text} Spatial gates of other samples would differ as much."
-    return f"{text} Spatial gates of other samples would differ {'less' if pairing.value > 0 else 'more'}."
+        return f"{text} With spatial gates of other samples they would differ as much."
+    return f"{text} With spatial gates of other samples they would differ {'less' if pairing.value > 0 else 'more'}."
 
 
 def _cost(shapes, params: GateOrderParams) -> Cost:

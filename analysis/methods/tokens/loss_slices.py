@@ -47,7 +47,7 @@ from analysis.tokens.networks.slices_told import (
     slice_reading,
 )
 
-OPENING = 4.0  # seconds
+OPENING, PASS = 1.5, 1e-3  # seconds
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _cost(shapes, params: LossSlicesParams) -> Cost:
     evals = (params.places + s + 1) * 2 * (1 + params.draws) + s + LINE
     rows = sum(min(a, 2000) * b for a, b in shapes)
     samples = min(n, params.maximum_samples)
-    seconds = OPENING * s + 4e-3 * samples * evals + m.seconds(moved=60.0 * sum(a * b for a, b in shapes))
+    seconds = OPENING * s + PASS * samples * evals + m.seconds(moved=60.0 * sum(a * b for a, b in shapes))
     return Cost(seconds, 40.0 * rows / s + 8.0 * samples * evals * 3 + 1e5, samples * evals)
 
 

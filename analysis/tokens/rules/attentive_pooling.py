@@ -53,6 +53,7 @@ RULES = (
         equation="Σ softmax(s_i) x_i of every unit over every cell of b x b tokens",
         says="one token for each cell, in which every unit weighs the tokens by itself.",
         decide=decide,
+        papers=("Robust Attentional Aggregation of Deep Feature Sets for Multi-view 3D Reconstruction",),
         needs=frozenset({"hidden"}),
         settings=AttentiveSettings,
         trained="Trained scores are replaced by β times each unit in standard deviations.",

@@ -42,6 +42,7 @@ RULES = (
         equation="the k largest scores s_i are kept",
         says="keeps the tokens of the largest score that a small predictor was trained to give.",
         decide=decide,
+        papers=("DynamicViT: Efficient Vision Transformers with Dynamic Token Sparsification",),
         place=AFTER,
         schedule="quarters",
         needs=frozenset({"oracle"}),

@@ -35,6 +35,9 @@ RULES = (
         equation="the most read by the class token are kept; Σ a_i x_i of the others is one token",
         says="keeps what the class token looks at most and puts all others into one token.",
         decide=decide,
+        papers=(
+            "Not All Patches are What You Need: Expediting Vision Transformers via Token Reorganizations",
+        ),
         schedule="thirds",
         needs=frozenset({"mean attention"}),
         merges=True,

@@ -34,7 +34,8 @@ RULES = (
         says="behind one early layer keeps what the last token (which answers) looks at most.",
         decide=decide,
         papers=(
-            "Feather the Throttle: Revisiting Visual Token Pruning for Vision-Language Model Acceleration",
+            "An Image is Worth 1/2 Tokens After Layer 2: Plug-and-Play Inference Acceleration for Large "
+            "Vision-Language Models",
         ),
         place=AFTER,
         schedule="second",

@@ -66,6 +66,7 @@ RULES = (
         equation="the largest Σ_i softmax(q_i k_j / √d) are kept; in text with the most recent tokens",
         says="keeps what all tokens look at most (heavy hitters); of text also the latest.",
         decide=decide,
+        papers=("H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language Models",),
         place=AFTER,
         schedule="even",
         needs=frozenset({"mean attention"}),

@@ -33,6 +33,11 @@ RULES = (
         equation="the largest mean share of i in what tokens take, Σ_h w_h[j, i] ‖v_hi‖ or Σ_h |M_h[j, i]| ‖u_hi‖",
         says="keeps tokens that go into others most: weight times length of what is read.",
         decide=decide,
+        papers=(
+            "The Hidden Attention of Mamba Models",
+            "Attention Score is not All You Need for Token Importance Indicator in KV Cache Reduction: Value Also "
+            "Matters",
+        ),
         place=AFTER,
         needs=frozenset({"mean influence"}),
     ),

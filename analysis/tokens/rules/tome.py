@@ -52,6 +52,7 @@ RULES = (
         equation="the r largest of max over b in B of cos(k_a, k_b), a in A, are merged",
         says="token merging: joins the most alike pairs of tokens, by their keys, in every layer.",
         decide=decide,
+        papers=("Token Merging: Your ViT But Faster",),
         needs=frozenset({"mean keys"}),
         proportional=True,
         most=0.5,
