@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import brand, errors, observed, state
+from dashboard.components import keyboard
 from dashboard.parts import (
     followed_link,
     log_file,
@@ -38,6 +39,7 @@ def draw() -> None:
     with st.sidebar, errors.shown():
         sidebar.draw(name)
         visitor.draw()
+        keyboard.help_along()
     tour_bar.draw()
     if followed_link.draw():
         with errors.shown():

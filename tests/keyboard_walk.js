@@ -31,7 +31,7 @@
   const tells = e => `${e.tagName.toLowerCase()}${e.getAttribute('role') ? '[' + e.getAttribute('role') + ']' : ''}`
     + `.${closest(e, '[data-testid]')?.dataset.testid ?? ''} “${name(e).slice(0, 60)}”`;
   const active = () => { let e = document.activeElement; while (e?.shadowRoot?.activeElement) e = e.shadowRoot.activeElement; return e; };
-  const walk = window.walk = { all: [], by: new Map(), start: new Map() };
+  const walk = window.walk = { tells, all: [], by: new Map(), start: new Map() };
   walk.collect = within => {
     const root = within ? document.querySelector(within) : document.body;
     const found = [...new Set([...deep(root, TAGS), ...deep(root, ROLES)])].filter(e => seen(e)

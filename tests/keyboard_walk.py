@@ -71,7 +71,7 @@ def _through(page, key: str) -> tuple[list[dict], list[str]]:
             if out > 2:
                 return stops, []
             continue
-        if out and here["at"] in {stop["at"] for stop in stops}:
+        if out and here["at"] >= 0 and here["at"] in {stop["at"] for stop in stops}:
             return stops, []
         out = 0
         same = (

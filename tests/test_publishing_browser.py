@@ -384,3 +384,21 @@ def test_a_list_of_five_thousand_holds_what_is_in_sight(page, large, tmp_path, m
     page.get_by_role("searchbox").fill("4321")
     until(page, "document.querySelectorAll('.list .row a').length === 1")
     assert page.faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_that_axe_calls_serious(folder, page, name, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page.emulate_media(color_scheme=scheme)
+    page.goto((folder / f"{name}.html").as_uri())
+    page.wait_for_function("() => document.querySelector('main')?.innerText.length > 20")
+    page.wait_for_timeout(500)
+    found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    grave = [
+        f"{v['id']}: {node['html'][:200]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+        for node in v["nodes"]
+    ]
+    assert not grave

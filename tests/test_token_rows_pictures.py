@@ -204,7 +204,8 @@ def test_crops_cut_the_grid_into_parts_that_hold_every_token_once():
 
 
 def test_the_bill_of_a_crop_is_the_rule_run_on_that_crop_alone(rng):
-    x = np.repeat(rng.standard_normal((3, 8, 6)), 2, axis=1) + 0.2 * rng.standard_normal((3, 16, 6))
+    noise = np.where(np.arange(16) < 6, 0.02, 0.8)[:, None] * rng.standard_normal((3, 16, 6))
+    x = np.repeat(rng.standard_normal((3, 8, 6)), 2, axis=1) + noise
     who = RowSubject(tokens(x, (4, 4)), 3, rng, lambda f, doing="": None)
     dump = who.one(1)[1]
     crop, _ = crops_of(dump.layout, 2, 2)
@@ -219,6 +220,14 @@ def test_the_bill_of_a_crop_is_the_rule_run_on_that_crop_alone(rng):
         kept = at[np.argsort(-made.read[at])[: max(int(np.ceil(4 * dense)), 1)]]
         np.testing.assert_array_equal(np.flatnonzero(made.kept & (crop == c)), np.sort(kept))
         assert sorted(made.rank()[at]) == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert len(set(made.density.values())) > 1
+    hidden = dump.recorded["hidden"]
+    other = dataclasses.replace(
+        dump, recorded=dump.recorded | {"hidden": [hidden[0], *[-h for h in hidden[1:]]]}
+    )
+    other.recorded["hidden"][2] = np.ones_like(hidden[2])
+    assert set(bill(other, 1, crop, 0.9).density.values()) == {0.0}  # what stands behind the second layer
+    assert bill(other, 0, crop, 0.9).density == made.density
     gone = simulate(dump, rule("correlation_guided"), plan_of(rule("correlation_guided"), 0.5, 4))
     whole = bill(dump, 1, np.where(crop >= 0, 0, -1), 0.9)  # the rule takes the picture as one crop
     np.testing.assert_array_equal(gone.states[-1].place[0] >= 0, whole.kept | (crop < 0))
@@ -292,14 +301,16 @@ def test_pooling_to_a_shape_merges_cells_of_time_rows_and_columns(rng):
         layout, {"hidden": [rng.standard_normal((1, 25, 4))] * 4, "mean keys": [np.zeros((1, 25, 4))] * 3}
     )
     assert shape_of(layout) == (4, 2, 3)
-    found = simulate(dump, pooled_to((2, 1, 3)), lambda n: schedule("second", 6 / 24, 3, n)).states[-1]
     cell = np.arange(24)
-    frame, column = cell // 6, cell % 3
-    group = found.place[0][1:]
-    for i in range(24):
-        same = (frame // 2 == frame[i] // 2) & (column == column[i])
-        np.testing.assert_array_equal(group == group[i], same)
-    assert found.counts[0] == 7
+    frame, row, column = cell // 6, cell % 6 // 3, cell % 3
+    for high in (1, 2):
+        plan = schedule("second", high * 6 / 24, 3, 24)
+        found = simulate(dump, pooled_to((2, high, 3)), plan).states[-1]
+        group = found.place[0][1:]
+        for i in range(24):
+            same = (frame // 2 == frame[i] // 2) & (column == column[i]) & ((row == row[i]) | (high == 1))
+            np.testing.assert_array_equal(group == group[i], same)
+        assert found.counts[0] == 6 * high + 1
     assert found.place[0][0] == 0  # the class token stays alone
     assert found.size[0, 0] == 1
 

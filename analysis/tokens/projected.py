@@ -51,7 +51,6 @@ def rebuilt(
     errors = {}
     for way, known, rest, told in ((KEPT, whole, x - whole, inside), (REST, x - whole, whole, x - whole)):
         found = held_out_predictions(told, rest, one, fold) if np.abs(rest).max() > 0 else rest
-        found = found @ q @ q.T if way == REST else found - found @ q @ q.T
         errors[way] = np.square(x - known - found).sum(axis=1)
     means = np.zeros((len(of), x.shape[1]))
     np.add.at(means, sample[left], x[left])

@@ -43,8 +43,7 @@ def paid(attention: np.ndarray, state: TokenState, layout: TokenLayout, reader: 
         found = view.answering_attention(PAID)[0]
     place = state.place[0]
     each = np.where(state.valid[0], found / np.maximum(state.size[0], 1), 0.0)
-    out = np.where(place == GONE, 0.0, each[np.maximum(place, 0)])
-    return out / max(out.sum(), 1e-300)
+    return np.where(place == GONE, 0.0, each[np.maximum(place, 0)])
 
 
 def stages(who, place: int, rule, plan, reader: str, rng) -> tuple[list[Stage], TokenLayout, object]:

@@ -237,6 +237,8 @@ IN_THE_OPEN = (
     "times",
     "rows",
     "columns",
+    "budget",
+    "elements",
 )  # what a question is about
 ASKERS = {  # by method the setting that says which token asks: it is chosen on the answer
     "attention_pattern": "query",

@@ -137,7 +137,10 @@ def _texts(settings: Settings, seen: Preview) -> None:
         )
         if messages:
             text = "\n\n".join(f"{role}:\n{said}" for role, said in messages)
-            st.code(f"{fields}\n\n{text}", language=None, wrap_lines=True, height=300)
+            with st.container(
+                height=300
+            ):  # its copy button is inside what scrolls, so that keys scroll it too
+                st.code(f"{fields}\n\n{text}", language=None, wrap_lines=True)
 
 
 def _preview(store, reference: str, number: int) -> Preview:

@@ -7,7 +7,7 @@ import numpy as np
 from analysis.results import TokenFilm
 from dashboard.figures.film_marks import OPENED, inside
 from dashboard.figures.film_panels import base_picture, on_cells, on_grid, png, widened
-from dashboard.figures.film_text import word
+from dashboard.figures.film_text import REGION, word
 
 SIDE, FADED = 320, 0.8  # pixels of the longer side; of the ground over what is not inside
 
@@ -39,7 +39,5 @@ def opened_text(result: TokenFilm, at: tuple[int, int]) -> str:
         return ""
     mark = f'<b style="border-bottom:3px solid {OPENED}">'
     said = [f"{mark}{word(w)}</b>" if in_it else word(w) for w, in_it in zip(result.words, here, strict=True)]
-    return (
-        '<div style="font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;max-height:12em;'
-        f'overflow-y:auto">{"".join(said)}</div>'
-    )
+    css = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;max-height:12em;overflow-y:auto"
+    return f'<div {REGION}="The text with this token marked" style="{css}">{"".join(said)}</div>'

@@ -10,6 +10,7 @@ from dashboard.figures.film_panels import group_colour, groups_of, look
 from dashboard.figures.text import markup
 
 TALL = "16em"
+REGION = 'tabindex="0" role="region" aria-label'  # what scrolls is a stop of Tab, so that arrows scroll it
 
 
 def text_after(result: TokenFilm, step: int, theme: str) -> str:
@@ -22,10 +23,10 @@ def text_after(result: TokenFilm, step: int, theme: str) -> str:
         for name in groups_of(owner)
     }
     said = [_word(word, int(mine), merged) for word, mine in zip(result.words, owner, strict=True)]
-    return (
-        f'<div style="font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;max-height:{TALL};'
-        f'overflow-y:auto;line-height:1.7">{"".join(said)}</div>'
+    css = (
+        f"font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;max-height:{TALL};overflow-y:auto"
     )
+    return f'<div {REGION}="The text at this step" style="{css};line-height:1.7">{"".join(said)}</div>'
 
 
 def _word(text: str, owner: int, merged: dict[int, str]) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from analysis import access
-from analysis.people import About, Thing
+from analysis.people import About, Entry, Thing
 from analysis.people.things import LONGEST
 from dashboard import errors, state
 from dashboard.browse import written
 from dashboard.words import count
 
-TALL, FEW = 320, 4  # pixels of a long thread; replies that are shown without
+FEW = 4  # replies of a long thread that are shown at once, its last
 
 
 def draw(thing: Thing, key: str, about: About, attempt: Callable[[Callable[[], object]], bool]) -> None:
@@ -24,11 +24,18 @@ def draw(thing: Thing, key: str, about: About, attempt: Callable[[Callable[[], o
     if not n and not access.may("editor"):
         return
     with st.expander(title, icon=":material/forum:", expanded=bool(n and not settled)):
-        with st.container(height=TALL if n > FEW else "content", border=False):
-            for reply in about.replies:
-                st.markdown(f"**{errors.escape(written.by(reply))}**  \n{lines(reply.text)}")
+        earlier, last = about.replies[:-FEW], about.replies[-FEW:]
+        if earlier:
+            with st.expander(count(len(earlier), "earlier reply", "earlier replies")):
+                _said(earlier)
+        _said(last)
         if access.may("editor"):
             _reply(thing, key, about, attempt)
+
+
+def _said(replies: Sequence[Entry]) -> None:
+    for reply in replies:
+        st.markdown(f"**{errors.escape(written.by(reply))}**  \n{lines(reply.text)}")
 
 
 def _reply(thing: Thing, key: str, about: About, attempt: Callable[[Callable[[], object]], bool]) -> None:

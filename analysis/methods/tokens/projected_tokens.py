@@ -46,8 +46,13 @@ from analysis.tokens.stream_cost import SOURCE_HELP, passes_cost
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 FOLDS = 3
-NAMES = ("energy kept by P", "energy kept by its complement", "error, rebuilt from P",
-         "error, rebuilt from its complement", "error, rebuilt from the tokens left")  # fmt: skip
+NAMES = (
+    "energy in P",
+    "energy in its complement",
+    "error from P",
+    "error from complement",
+    "error from tokens left",
+)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,10 @@ class Pointer {
     map.selection.choose(insidePolygon(map.points.flat(map.view), polygon, map.allowed), how ?? undefined);
   }
   click(x, y, how) {
-    const { map } = this, row = map.finder.find(x, y, REACH);
+    this.choose(this.map.finder.find(x, y, REACH), how);
+  }
+  choose(row, how) {
+    const { map } = this;
     if (row >= 0 && how) map.selection.toggle(row, how);
     else if (row >= 0) map.send("click", { row });
     else if (!how && map.tool !== "pan") map.selection.clear();
@@ -101,7 +104,7 @@ const keysOf = (map) => {
     else view.pan(step * dx, step * dy);
     map.moved();
   };
-  const middle = () => [view.width / 2, view.height / 2];
+  const nearest = () => map.finder.find(view.width / 2, view.height / 2, Math.min(view.width, view.height) / 2); // to the middle
   return {
     ArrowLeft: go(1, 0), ArrowRight: go(-1, 0), ArrowUp: go(0, 1), ArrowDown: go(0, -1),
     "+": () => map.zoomBy(1.3), "=": () => map.zoomBy(1.3), "-": () => map.zoomBy(1 / 1.3), 0: () => map.home(),
@@ -111,8 +114,8 @@ const keysOf = (map) => {
     "[": () => map.scrubber.by(-1), "]": () => map.scrubber.by(1),
     "?": () => map.toolbar.showKeys(map.toolbar.keys.hidden),
     Escape: () => map.pointer.cancel() || map.selection.clear(),
-    " ": () => map.point(map.finder.find(...middle(), REACH)), // the card of the point in the middle
-    Enter: () => map.pointer.click(...middle(), null),
+    " ": () => map.point(nearest()), // its card
+    Enter: (e) => map.pointer.choose(nearest(), e.shiftKey ? "add" : null),
   };
 };
 const listenToKeys = (map, on) => {

@@ -9,7 +9,7 @@ const MODES = [["points", "Points"], ["density", "Density"], ["both", "Both"]];
 const KEYS = [
   ["Arrows", "move (in 3-D: turn)"], ["+  −  0", "zoom in, zoom out, show everything"], ["P  L  B", "move, lasso, box"],
   ["Shift, Alt", "while drawing or clicking: add, subtract"], ["A  S", "next outlines add, subtract"], ["I", "invert the selection"],
-  ["Esc", "select nothing"], ["Space, Enter", "card of the middle point, look at it"], ["D", "points, density, both"], ["[  ]", "step back, forward"],
+  ["Esc", "select nothing"], ["Space, Enter", "card of the point nearest to the middle, look at it"], ["Shift + Enter", "add that point to the selection"], ["D", "points, density, both"], ["[  ]", "step back, forward"],
 ];
 
 class Toolbar {

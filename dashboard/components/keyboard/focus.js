@@ -1,0 +1,40 @@
+/* Whoever writes and saves goes on where she was: a control that is drawn anew under another key (a box that shows what
+ * was just kept) is another element to the browser, which then has nothing in focus. The one that took its place is the
+ * one of the same kind and name; it is waited for as long as a page may take, and not once somebody has moved on. */
+const PATIENCE_MS = 6000;
+
+const nameOf = (e) => e.getAttribute("aria-label") || [...(e.labels ?? [])].map((l) => l.textContent).join(" ") || e.textContent.trim();
+const alike = ({ tagName, type }, name) => [...document.querySelectorAll(tagName)].filter((e) => e.type === type && nameOf(e) === name);
+
+const keepFocus = () => {
+  let last = null, until = 0; // what had the focus: the element, its name, which one of that name
+  const note = ({ target: e }) => {
+    last = null;
+    until = 0;
+    if (!e.matches?.("button, input, textarea, summary")) return;
+    const name = nameOf(e);
+    last = { e, name, nth: alike(e, name).indexOf(e) };
+  };
+  const moved = () => {
+    if (last && !last.e.isConnected) last = null;
+  };
+  const look = () => {
+    if (!last || last.e.isConnected || document.activeElement !== document.body) return;
+    until ||= performance.now() + PATIENCE_MS;
+    if (performance.now() > until) last = null;
+    const same = last ? alike(last.e, last.name) : [], found = same[last?.nth] ?? same[0];
+    if (found && !found.disabled) found.focus({ preventScroll: true });
+  };
+  const watch = new MutationObserver(look), heard = [["focusin", note], ["keydown", moved], ["pointerdown", moved]];
+  watch.observe(document.body, { childList: true, subtree: true });
+  for (const [kind, work] of heard) document.addEventListener(kind, work, true);
+  return () => {
+    watch.disconnect();
+    for (const [kind, work] of heard) document.removeEventListener(kind, work, true);
+  };
+};
+
+export default function () {
+  const ends = [keepOrder(), keepFocus()];
+  return () => ends.forEach((end) => end());
+}

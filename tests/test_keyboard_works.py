@@ -1,0 +1,137 @@
+"""Controls of every kind are worked by the keyboard alone on the pages where they stand, in a real browser: something
+follows, boxes close by Escape and give the focus back, and Tab leads from a popover's button into the popover."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from hosts import free_port, process
+from keyboard_use import KEYS, controls, listen, quiet, reach, tab_to, work
+
+CHROMIUM = "/usr/bin/chromium"
+if not Path(CHROMIUM).exists():
+    pytest.skip("needs Debian's chromium", allow_module_level=True)
+pytestmark = pytest.mark.browser
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+SAMPLE = Path(__file__).parents[1] / "sample_data"
+TAP = "digits-vit:vit.layers.3"
+WORKED = {  # by page: kind and name of what is worked there
+    f"?tap={TAP}": [("text", "Search"), ("choice", "Projection"), ("radio", "2-D"), ("picture", "PCA of"),
+                    ("select", "How points are drawn"), ("table", "nearest points"), ("help", "Help for View")],
+    f"features?tap={TAP}": [("checkbox", "Smallest first"), ("expander", "Ask a language model"), ("table", "48 unit")],
+    f"features?tap={TAP}&unit=7": [("many", "Tags"), ("text area", "Note"), ("text", "Name"), ("link", "Skip to main")],
+    "compare": [("radio", "Similarity"), ("button", "Download plot as a PNG")],
+    "compare?view=correlations": [("picture", "Pearson correlation"), ("button", "Zoom in")],
+    f"subspaces?tap={TAP}": [("choice", "Question"), ("expander", "Settings")],
+    "dictionaries": [("popover", "Delete")],
+    f"attribution?tap={TAP}": [("number", "Sample")],
+    f"analyses?tap={TAP}&method=pca": [("choice", "Family"), ("popover", "Export")],
+    "workspace": [("radio", "Stores")],
+    "activity": [("choice", "By")],
+}  # fmt: skip
+NOT_HERE = {
+    "download",
+    "upload",
+    "slider",
+    "tabs",
+    "other",
+}  # behind something that has to be opened, or on no page
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    shutil.copytree(SAMPLE, folder / "sample")
+    port = free_port()
+    command = [sys.executable, "-m", "dashboard.cli", "--workspace", str(folder / "sample" / "workspace"), "--port",
+               str(port), "--no-browser"]  # fmt: skip
+    with process(command, port, folder / "log", dict(os.environ)):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def page(site):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="dark")
+        listen(page)
+        yield page
+        browser.close()
+
+
+def named(page, kind: str, text: str) -> str:
+    """The key of the first control of a kind whose name holds a text; waits for it."""
+    for _ in range(40):
+        for one in controls(page):
+            if one["kind"] == kind and one["stop"] and text in " ".join(one["key"].split()):
+                return one["key"]
+        page.wait_for_timeout(250)
+    raise AssertionError(f"no {kind} called {text!r}")
+
+
+def test_every_kind_is_worked_somewhere():
+    assert {kind for those in WORKED.values() for kind, _ in those} == {*KEYS, "help"} - NOT_HERE
+
+
+@pytest.mark.parametrize("address", WORKED)
+def test_the_keyboard_works_it(site, page, address):
+    faults = []
+    for kind, text in WORKED[address]:
+        page.goto(f"{site}/{address}")
+        quiet(page)
+        used = work(page, named(page, kind, text), kind)
+        faults += [f"{text}: {fault} ({used.pressed})" for fault in used.faults]
+    assert not faults
+
+
+def test_a_popover_is_in_its_place_in_the_order(site, page):
+    """Streamlit has what a popover holds behind all else: Tab would come to it last."""
+    page.goto(f"{site}/?tap={TAP}")
+    quiet(page)
+    tab_to(page, "“layers")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-testid=stPopoverBody] [role=switch]")
+    quiet(page)
+    for _ in range(2):  # also when it was left before
+        assert "Names on the map" in tab_to(page, "“")
+        page.keyboard.press("Shift+Tab")
+        assert "Layers" in page.evaluate("walk.here().tells")
+    assert _until(page, "Second map") < 12
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("[data-testid=stPopoverBody]", state="detached")
+    assert "Layers" in page.evaluate("walk.here().tells")
+
+
+def _until(page, text: str) -> int:
+    """How many presses of Tab lead there."""
+    for k in range(1, 100):
+        page.keyboard.press("Tab")
+        if text in page.evaluate("walk.here()?.tells ?? ''"):
+            return k
+    raise AssertionError(text)
+
+
+STILL = (
+    "<html lang='en'><body data-testid='stSidebar'><button>does nothing</button><button id='b'>goes</button>"
+)
+
+
+def test_the_walker_sees_what_does_not_work(page):
+    page.set_content(STILL)
+    page.evaluate("() => { b.onclick = () => { b.blur(); b.textContent = 'gone'; }; }")
+    dead, goes = (one["key"] for one in controls(page))
+    assert work(page, dead, "button").faults == ["nothing follows"]
+    assert work(page, goes, "button").faults == ["the focus is lost"]
+    page.set_content(STILL)
+    page.evaluate("() => { b.onfocus = () => b.blur(); }")
+    assert not reach(page, controls(page)[1]["key"])
