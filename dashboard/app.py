@@ -25,9 +25,7 @@ st.html(f"<style>:root {{ color-scheme: {state.theme()}; }}\n{look}</style>")
 log_file.once()
 st.logo(brand.wordmark(state.theme()), icon_image=brand.icon(), size="large")
 
-listed = navigation_pages.listed()
-chosen = st.navigation(list(listed.values()))
-name = next(name for name, page in listed.items() if page is chosen)
+name, chosen = navigation_pages.chosen()
 
 
 def draw() -> None:

@@ -266,6 +266,13 @@ def go(page: str, **values: Any) -> None:
     )
 
 
+def go_on(page: str) -> None:
+    """Leave for another page now, with all that the address says."""
+    st.switch_page(
+        page_info(page).file, query_params={n: st.query_params.get_all(n) for n in st.query_params}
+    )
+
+
 def _where() -> dict[str, str]:
     """What every address says on a host of several workspaces: which one."""
     serving = host.current()

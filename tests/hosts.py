@@ -50,6 +50,18 @@ def process(command: list[str], port: int, log: Path, env: dict) -> Iterator[sub
             running.wait()
 
 
+def answer(opened, seconds: float = 60) -> bytes:
+    """All bytes that a page's socket brings until the server says that the page is complete. TimeoutError."""
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+    got, early = b"", 2  # a run that gives way to the next one
+    while True:
+        data = opened.recv(timeout=seconds)
+        got, message = got + data, ForwardMsg.FromString(data)
+        if message.WhichOneof("type") == "script_finished" and message.script_finished != early:
+            return got
+
+
 class Site:
     """A provider and a host that trusts it. `url`, `provider`, `workspaces` (name to directory), `audit`."""
 

@@ -8,7 +8,7 @@ import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from dashboard.hosting.clicks import EARLY, LARGE, Clicks, page_names
+from dashboard.hosting.clicks import EARLY, LARGE, Clicks, is_part, page_names
 from dashboard.hosting.metrics import Metrics, Watched
 from dashboard.pages import pages
 
@@ -139,3 +139,22 @@ def test_a_watched_socket_tells_prometheus(tmp_path):
     asyncio.run(Watched(app, metrics, names=NAMES)({"type": "websocket"}, receive, send))
     lines = metrics.exposition()[1].decode()
     assert 'loupe_click_seconds_count{page="map"} 3.0' in lines
+
+
+def test_parts_of_a_page_are_known_from_their_first_bytes_and_nothing_else_is_taken_for_one():
+    for field in ForwardMsg.DESCRIPTOR.fields:
+        if field.containing_oneof is None:
+            continue
+        for path in ([], [0, 1], [1] * 200):
+            message = ForwardMsg()
+            message.hash = "ab" * (16 if path else 0)
+            message.metadata.delta_path.extend(path)
+            if field.message_type is not None:
+                getattr(message, field.name).SetInParent()
+            else:
+                setattr(message, field.name, "x" if field.type == field.TYPE_STRING else 1)
+            data = message.SerializeToString()
+            assert not is_part(data) or field.name == "delta", field.name
+            if field.name == "delta":
+                assert is_part(data) == (len(path) < 100)
+    assert not any(is_part(data) for data in (b"", b"\x0a", b"\x0a\x20", b"\x0a\x05\x2a\x2a\x2a\x2a\x2a"))

@@ -112,6 +112,27 @@ def test_no_secret_and_no_foreign_host_stands_in_the_files():
     assert all("/" not in image for image in images)
 
 
+COMPOSE = next(
+    (c for c in (["docker-compose"], ["docker", "compose"]) if shutil.which(c[0])
+     and subprocess.run([*c, "version"], capture_output=True).returncode == 0), None
+)  # fmt: skip
+
+
+@pytest.mark.skipif(COMPOSE is None, reason="compose is not installed")
+def test_compose_of_any_age_reads_its_file_and_names_what_it_makes(tmp_path):
+    """Version 1.29 refuses a `name:` at the top: it stands in .env, which every version reads."""
+    shutil.copytree(FOLDER, tmp_path / "hosting")
+    filled = FILES["env.example"].replace("LOUPE_DATABASE_PASSWORD=", "LOUPE_DATABASE_PASSWORD=for-this-test")
+    (tmp_path / "hosting" / ".env").write_text(filled)
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("LOUPE_", "COMPOSE_"))}
+    at = {"cwd": tmp_path / "hosting", "env": clean, "capture_output": True, "text": True, "timeout": 60}
+    read = subprocess.run([*COMPOSE, "-f", "compose.yaml", "config"], **at)
+    assert read.returncode == 0, read.stderr
+    assert set(yaml.safe_load(read.stdout)["services"]) == {"loupe", "db", "proxy"}
+    assert "name" not in yaml.safe_load(FILES["compose.yaml"])
+    assert "COMPOSE_PROJECT_NAME=feature-loupe\n" in FILES["env.example"]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd's own tool is not here")
 def test_systemd_reads_the_service_and_finds_it_closed(tmp_path):
     unit = tmp_path / "loupe.service"

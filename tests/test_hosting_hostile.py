@@ -15,7 +15,7 @@ import page_stores
 import pytest
 from app_pages import HOSTILE, open_page, texts
 from hosted_pages import VIEWER, become, hosted
-from hosts import Site
+from hosts import Site, answer
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from test_app_frame import PARAMS
 from websockets.sync.client import connect
@@ -155,15 +155,10 @@ def test_a_million_characters_in_the_message_of_a_page_are_passed_over(site):
     ):
         message = BackMsg()
         message.rerun_script.query_string = query
-        got = b""
         with connect(url, origin=site.url, subprotocols=protocols, additional_headers={"Cookie": header},
                      max_size=None) as opened:  # fmt: skip
             opened.send(message.SerializeToString())
-            while b"script_finished" not in got and len(got) < 50_000_000:
-                try:
-                    got += opened.recv(timeout=8)
-                except TimeoutError:
-                    break
+            got = answer(opened)
         assert b"Traceback" not in got
         assert b"failed unexpectedly" not in got
         assert b"images" in got, "the page is there all the same"

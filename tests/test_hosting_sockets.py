@@ -7,7 +7,7 @@ import re
 import page_stores
 import pytest
 import streamlit as st
-from hosts import Site
+from hosts import Site, answer
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -86,13 +86,7 @@ def drawn(socket, page: str = "", query: str = "") -> bytes:
     message = BackMsg()
     message.rerun_script.page_name, message.rerun_script.query_string = page, query
     socket.send(message.SerializeToString())
-    got = b""
-    while b"2\x00" not in got[-4:] and len(got) < 50_000_000:
-        try:
-            got += socket.recv(timeout=10)
-        except TimeoutError:
-            break
-    return got
+    return answer(socket)
 
 
 def test_a_file_is_for_those_whose_page_showed_it(site):

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 import page_stores
 import pytest
-from hosts import COOKIE_SECRET, Site
+from hosts import COOKIE_SECRET, Site, answer
 from oidc_provider import SECRET
 from websockets.sync.client import connect
 
@@ -200,12 +200,7 @@ def _replay(site, cookies: dict, frames: list[bytes]) -> None:
     ) as socket:
         for frame in frames:
             socket.send(frame)
-            until = time.monotonic() + 6
-            while time.monotonic() < until:
-                try:
-                    socket.recv(timeout=1)
-                except TimeoutError:
-                    break
+            answer(socket)
 
 
 def test_a_worker_knows_no_secret(site):
@@ -238,16 +233,10 @@ def test_without_its_own_token_a_connection_with_the_right_cookie_is_nobodys(sit
     url = site.url.replace("http:", "ws:") + "/_stcore/stream"
     said = {}
     for token in (cookies["_streamlit_xsrf"], "2|00000000|00000000000000000000000000000000|1"):
-        got = b""
         with connect(url, origin=site.url, subprotocols=["streamlit", token],
                      additional_headers={"Cookie": header}, max_size=None) as socket:  # fmt: skip
             socket.send(sent[0])
-            while True:
-                try:
-                    got += socket.recv(timeout=3)
-                except TimeoutError:
-                    break
-        said[token] = got
+            said[token] = answer(socket)
     good, bad = said.values()
     assert b"images" in good
     assert b"images" not in bad

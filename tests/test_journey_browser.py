@@ -16,6 +16,8 @@ import numpy as np
 import page_stores
 import pytest
 
+from dashboard.pages import pages
+
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[1]
 ARGS = [
@@ -377,3 +379,17 @@ def test_a_notebook_and_the_browser_have_the_same_selections(page, site, workspa
     view.select("drawn by hand", half)
     open_map(page, view.url("map", tap="images:pooled", sel="drawn by hand"))
     assert selected(page) == len(half)
+
+
+def test_the_map_by_its_name_is_the_map_with_all_that_the_address_says(page, site):
+    page.goto(f"{site}/?tap=images:pooled")  # the server is warm, the page is seen once
+    settled(page)
+    page.goto(f"{site}/map?tap=images:pooled&colour=correct")
+    page.wait_for_selector(".map[data-drawn]")
+    settled(page)
+    at = urlsplit(page.url)
+    assert (at.path, query(page)["tap"], query(page)["colour"]) == ("/", ["images:pooled"], ["correct"])
+    assert page.get_by_role("dialog").count() == 0
+    assert page.get_by_text(re.compile("page not found", re.I)).count() == 0
+    assert page.get_by_test_id("stSidebarNavLink").filter(has_text="Map").count() == 1
+    assert page.get_by_test_id("stSidebarNavLink").count() == len(pages())

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dashboard.hosting import host, logs, tidying, watching
+from dashboard.hosting import host, logs, theme_message, tidying, watching
 from dashboard.hosting.host import Host
 from dashboard.hosting.layers import Layers
 from dashboard.hosting.settings import Settings
@@ -99,6 +99,7 @@ def main() -> None:
     # only now: two threads that import pandas for the first time, one through Streamlit, find it half made
     threading.Thread(target=load, name="loading", daemon=True).start()
     tidying.begin(settings.workspaces)
+    theme_message.begin()
     app.run(config=options(settings))
 
 

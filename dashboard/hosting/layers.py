@@ -3,7 +3,8 @@
     headers → counts → doorman → endpoints → (the gate, then Streamlit)
 
 The endpoints stand before the doorman's host check too: a health check asks by address. Middleware, a lifespan and a
-handler of faults are what Streamlit's application takes in public; nothing of it is patched.
+handler of faults are what Streamlit's application takes in public; nothing of it is patched here (`theme_message` puts
+one function of it aside, for speed alone).
 """
 
 from __future__ import annotations
