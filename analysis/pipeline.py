@@ -20,7 +20,7 @@ from analysis.attribution import network_cost
 from analysis.compute.kept import keeping
 from analysis.errors import InputError, LoupeError, NotEnoughData, NotFound, ParameterError
 from analysis.installed import not_installed
-from analysis.results import Origin, Result
+from analysis.results import Origin, Result, digests_of
 from analysis.sources.digests import file_digest
 from analysis.spec import Cost, Method, Progress, make_params, no_progress
 from analysis.store.cache import ResultCache
@@ -61,7 +61,8 @@ def run(
     taps = [as_activations(x) for x in inputs]
     values = make_params(method.params, dict(params or {}))
     validate(method, taps)
-    name = key(method, [tap.digest for tap in taps], values, seed)
+    inputs = inputs_of(method, taps)
+    name = key(method, digests_of(inputs), values, seed)
     if cache is not None and (kept := cache.get(name)) is not None:
         return kept
     estimated = method.cost(tuple(tap.shape for tap in taps), values)
@@ -83,7 +84,7 @@ def run(
             "activations below about 1e75 in size",
             "Rescale them, or look at the largest values of this tap",
         ) from None
-    origin = _origin(method, taps, values, seed, time.perf_counter() - started, estimated)
+    origin = _origin(method, inputs, values, seed, time.perf_counter() - started, estimated)
     result = dataclasses.replace(result, origin=origin)
     if cache is not None:
         cache.put(name, result)
@@ -152,7 +153,20 @@ def key_of(origin: Origin) -> str | None:
         return None
     if method.version != origin.version or versions(method.libraries) != origin.versions:
         return None
-    return key(method, [str(given.get("digest", "")) for given in origin.inputs], params, origin.seed)
+    return key(method, digests_of(origin.inputs), params, origin.seed)
+
+
+def inputs_of(method: Method, taps: Sequence[Activations]) -> tuple[dict, ...]:
+    """What the origin of a result says of its inputs, with the digests of all taps that are read for it."""
+
+    def told(tap):
+        return {"name": tap.name, "digest": tap.digest}
+
+    found = [{**told(tap), "shape": list(tap.shape)} for tap in taps]
+    for one, tap in zip(found, taps, strict=True):
+        if others := registry.beside(method, tap):
+            one["beside"] = [told(other) for other in others]
+    return tuple(found)
 
 
 def _content(name: str) -> str:
@@ -192,8 +206,7 @@ def versions(libraries: tuple[str, ...] = ()) -> dict[str, str]:
     return found
 
 
-def _origin(method: Method, taps, params, seed: int, seconds: float, estimated: Cost) -> Origin:
-    inputs = tuple({"name": tap.name, "digest": tap.digest, "shape": list(tap.shape)} for tap in taps)
+def _origin(method: Method, inputs, params, seed: int, seconds: float, estimated: Cost) -> Origin:
     return Origin(
         method=method.id,
         version=method.version,

@@ -8,8 +8,10 @@ import functools
 import importlib
 import os
 import pkgutil
+from collections.abc import Sequence
 
 import analysis.methods
+from analysis.activations import Activations
 from analysis.errors import NotFound
 from analysis.results import KINDS
 from analysis.spec import Method, params_of
@@ -64,6 +66,14 @@ def method(id: str) -> Method:
         expected = f"one such as {', '.join(like)}" if like else f"one of the {len(methods())} that there are"
         raise NotFound(f"no method {str(id)[:80]!r}", expected, "`loupe methods` lists them all")
     return found
+
+
+def beside(one: Method, tap: Activations) -> Sequence[Activations]:
+    """Taps of the same store that the method reads beside one that it is given: `BESIDE` of its family's package."""
+    if one.family not in _folders():
+        return ()
+    rule = getattr(importlib.import_module(f"analysis.methods.{one.family}"), "BESIDE", None)
+    return () if rule is None else rule(tap)
 
 
 def families() -> dict[str, tuple[Method, ...]]:

@@ -7,10 +7,12 @@ pickle: arrays beside a JSON header) unchanged.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import os
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -57,7 +59,9 @@ class Origin:
     method: str
     version: int
     params: dict
-    inputs: tuple[dict, ...]  # {"name": "store:tap", "digest": ...}
+    inputs: tuple[
+        dict, ...
+    ]  # {"name": "store:tap", "digest": ...}, and "beside": [...] such of taps read with it
     seed: int
     versions: dict
     seconds: float = 0.0
@@ -67,6 +71,18 @@ class Origin:
     def recipe(self) -> dict:
         """JSON-ready recipe: method, parameters, inputs with digests, seed, versions."""
         return {"recipe": SCHEMA, **{k: v for k, v in dataclasses.asdict(self).items() if k not in ("cost",)}}
+
+
+def digests_of(inputs: Iterable[Mapping]) -> list[str]:
+    """What each input of an `Origin` or a recipe held: its digest, with those of the taps that were read beside."""
+    return [str(one.get("digest", "")) + _with(one.get("beside")) for one in inputs]
+
+
+def _with(beside) -> str:
+    """By tap, whatever the store is called; what a stranger's file says illegibly counts for nothing."""
+    told = [one for one in beside if isinstance(one, Mapping)] if isinstance(beside, list | tuple) else []
+    held = sorted((str(one.get("name")).partition(":")[2], str(one.get("digest"))) for one in told)
+    return "" if not held else f" with {hashlib.sha256(json.dumps(held).encode()).hexdigest()[:32]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +249,8 @@ class Curve(Result):
     places where a series has no value (series that were measured at different places). `x_labels` (m)
     names the places where these are taps or checkpoints, and the axis then shows names ("": a place between).
     `controls`: names of series that are there to be compared with. An estimate called "<what>, <series>" sums that
-    series up; many lines are ranked by it."""
+    series up; many lines are ranked by it. `bars`: names of series that are drawn as bars. `pictures`
+    (m, height, width[, 3]) uint8: what there is at each place, drawn as a film strip below."""
 
     kind: ClassVar[str] = "curve"
     x: np.ndarray
@@ -249,6 +266,8 @@ class Curve(Result):
     joined: bool = False
     x_labels: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
+    bars: tuple[str, ...] = ()
+    pictures: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +340,9 @@ class TokenMap(Result):
     pictures, such as atoms of a dictionary, that `names` (n) name. What it lies over, one for all or one each:
     `pictures` (1 or n, height, width[, 3]) uint8 on a grid, or `words` (1 or n) of the tokens. `ends` of the colours,
     where they are not those of the values: the same whichever samples are shown. `colours` (n, tokens, 3) uint8 are
-    drawn instead of a scale, where a token has a colour of its own."""
+    drawn instead of a scale, where a token has a colour of its own. Where one token asks for all this, `asked` is its
+    place among `tokens` (tokens,), the numbers by which the method's setting chooses another,
+    called `token_names` (tokens)."""
 
     kind: ClassVar[str] = "token_map"
     samples: np.ndarray
@@ -334,6 +355,9 @@ class TokenMap(Result):
     words: tuple[tuple[str, ...], ...] = ()
     ends: tuple[float, float] | None = None
     colours: np.ndarray | None = None
+    tokens: np.ndarray | None = None
+    token_names: tuple[str, ...] = ()
+    asked: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

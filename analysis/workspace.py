@@ -26,7 +26,7 @@ from analysis.activations import Activations
 from analysis.errors import InputError, LoupeError, NewerSchema, NotFound, ParameterError, StoreDamaged
 from analysis.features.shelf import FeatureShelf
 from analysis.people import People
-from analysis.results import Result
+from analysis.results import Result, digests_of
 from analysis.search import search_store
 from analysis.selection import Selection, row_mask, sample_mask, selection_of_rows
 from analysis.spec import Cost, Progress, make_params, no_progress
@@ -194,7 +194,8 @@ class Workspace:
         self, method: str, references: Sequence[str], params: dict | None = None, *, seed: int = 0
     ) -> str:
         """The cache key of such a run."""
-        found, digests = registry.method(method), tuple(self.activations(r).digest for r in references)
+        found = registry.method(method)
+        digests = tuple(digests_of(pipeline.inputs_of(found, [self.activations(r) for r in references])))
         if not params:
             return _key_of_defaults(found.id, found.version, found.params, digests, seed)
         return pipeline.key(found, digests, make_params(found.params, dict(params)), seed)

@@ -6,8 +6,8 @@ Asked of two cores: no error; the 95th percentile of a click's server time 1 s o
 same pages without the caches that sessions share (`--without` measures both); 20 MB or less for a session that idles.
 
 A hosted server as `loupe serve --hosted` starts it, and fifty people who are signed in: clients that speak the
-browser's protocol over its websocket. A click is the message that a browser would send, and it is over when the server
-says that the page is complete. Its server time runs from the moment when the message is in the server's socket to the
+browser's protocol over its websocket (`browser_page.py`). A click is the message that a browser would send, and it is
+over when the server says that the page is complete. Its server time runs from the moment when the message is in the server's socket to the
 moment when the last message of the answer is in the client's: all waits for other people's clicks count. Beside it
 stands what the client sees, which holds its own reading too: the clients run on the same two cores. One real browser
 opens the map and a card in the middle of it, and says how long a person waits until they are drawn.
@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
+from browser_page import Page
 from loopback import CHROMIUM, FLAGS, free_port, stop, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +51,7 @@ class Person:
     socket: object = None
     page: str = ""
     query: str = ""
-    ids: dict[str, str] = field(default_factory=dict)  # of widgets, by label
+    shown: Page = field(default_factory=Page)
     times: list[tuple[str, float]] = field(default_factory=list)  # as the client sees them
     sent: list[float] = field(default_factory=list)  # when each click was in the server's socket
     errors: list[str] = field(default_factory=list)
@@ -71,22 +72,17 @@ class Person:
         """Open an address or use widgets (by label: True for a button, a text for a field), until all is there."""
         from streamlit.proto.BackMsg_pb2 import BackMsg
 
-        if page is not None:
-            self.page, self.query = page, urlencode(query or {})
+        if missing := [label for label in widgets if self.shown.labelled(label) is None]:
+            self.errors.append(f"{what}: there is no {', '.join(missing)}")
+            return
         message = BackMsg()
         asked = message.rerun_script
+        self.shown.asks(asked, widgets, elsewhere=page is not None)
+        if page is not None:
+            self.page, self.query = page, urlencode(query or {})
         asked.page_name, asked.query_string = self.page, self.query
         asked.context_info.url = f"http://127.0.0.1:{self.port}/{self.page}"
         asked.context_info.timezone = "UTC"
-        if missing := set(widgets) - set(self.ids):
-            self.errors.append(f"{what}: there is no {', '.join(missing)}")
-            return
-        for label, value in widgets.items():
-            state = asked.widget_states.widgets.add(id=self.ids[label])
-            if value is True:
-                state.trigger_value = True
-            else:
-                state.string_value = value
         started = time.perf_counter()
         self.sent.append(time.monotonic())
         await self.socket.send(message.SerializeToString())
@@ -97,15 +93,17 @@ class Person:
         from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
         while True:
-            message = ForwardMsg.FromString(await self.socket.recv())
+            message = self.shown.whole(ForwardMsg.FromString(await self.socket.recv()))
             kind = message.WhichOneof("type")
             if kind == "delta":
+                self.shown.drawn(message)
                 self._seen(what, message.delta.new_element)
             elif kind == "page_info_changed":
                 self.query = message.page_info_changed.query_string
             elif kind == "script_finished" and message.script_finished != EARLY:
                 if message.script_finished == 1:
                     self.errors.append(f"{what}: the page could not be compiled")
+                self.shown.complete()
                 return
 
     def _seen(self, what: str, element) -> None:
@@ -114,9 +112,6 @@ class Person:
             self.errors.append(f"{what}: {element.exception.type} {element.exception.message[:200]}")
         elif kind == "alert" and element.alert.format == element.alert.ERROR:
             self.errors.append(f"{what}: {element.alert.body[:200]}")
-        elif kind in ("button", "text_area"):
-            widget = getattr(element, kind)
-            self.ids[widget.label] = widget.id
 
 
 async def minute(person: Person, seconds: float) -> None:

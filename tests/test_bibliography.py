@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,7 @@ from analysis.sharing.bibliography import (
     keys_of_method,
     parsed,
 )
+from analysis.sharing.latex_letters import latex_letters
 from dashboard.baskets.methods_text import cited, methods_paragraphs, methods_tex
 from dashboard.baskets.panels import Ready
 
@@ -91,6 +93,85 @@ def test_entries_have_a_title_and_sound_years_and_names():
         assert {"article": "journal", "inproceedings": "booktitle"}.get(
             entry.type, "title"
         ) in entry.fields, key
+
+
+NEEDED = {"article": "journal", "inproceedings": "booktitle", "misc": "howpublished"}
+KNOWN = {
+    "author",
+    "title",
+    "year",
+    "note",
+    *VENUES,
+    "volume",
+    "number",
+    "pages",
+    "doi",
+    "url",
+    "eprint",
+    *OURS,
+}
+FORMS = {
+    "pages": r"[A-Z]?\d+(--[A-Z]?\d+)?",
+    "doi": r"10\.\d{4,9}/\S+",
+    "eprint": r"\d{4}\.\d{4,5}",
+    "volume": r"\d+",
+    "number": r"\d+(--\d+)?",
+    "url": r"https://\S+",
+}
+
+
+def faults_of(entry) -> list[str]:
+    """What can be seen to be wrong in an entry without looking the paper up."""
+    told = entry.fields
+    found = [f"unknown field {name}" for name in set(told) - KNOWN]
+    found += [
+        f"{name} {told[name]}"
+        for name, form in FORMS.items()
+        if name in told and not re.fullmatch(form, told[name])
+    ]
+    venues = {name for name in VENUES if name in told}
+    if venues - {NEEDED[entry.type]}:
+        found.append(f"a {entry.type} with {', '.join(venues)}")
+    pages = [int(n) for n in re.findall(r"\d+", told.get("pages", ""))]
+    if pages != sorted(pages):
+        found.append(f"pages {told['pages']}")
+    number = re.search(r"arXiv:(\S*)", told.get("howpublished", ""))
+    known = number and re.fullmatch(r"(\d\d)(0[1-9]|1[0-2])\.\d{4,5}", number[1])
+    if number and (not known or int(known[1]) + 2000 != int(told["year"])):
+        found.append(f"{number[0]} in {told['year']}")
+    authors = told.get("author", "").split(" and ")
+    if len(set(authors)) < len(authors) or "others" in authors[:-1]:
+        found.append(f"authors {told['author']}")
+    last = latex_letters(authors[0].partition(",")[0]).replace("{\\i}", "i")
+    last = re.sub(r"[^a-z]", "", re.sub(r"\\[a-zA-Z]+ ?|\\.", "", last).lower())
+    if "author" in told and not entry.key.startswith(last + told.get("year", "")):
+        found.append(f"the key does not begin with {last}{told.get('year', '')}")
+    return found
+
+
+def test_nothing_in_an_entry_contradicts_the_rest_of_it():
+    found = {key: faults for key, entry in entries().items() if (faults := faults_of(entry))}
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "said"),
+    [
+        ("howpublished", "arXiv preprint arXiv:2412.161", "arXiv:2412.161 in 2024"),
+        ("howpublished", "arXiv preprint arXiv:2413.16146", "arXiv:2413.16146 in 2024"),
+        ("year", "2023", "arXiv:2412.16146 in 2023"),
+        ("journal", "Nature", "a misc with"),
+        ("author", "Baty, Enis and Baty, Enis", "authors"),
+        ("author", "Smith, Enis", "the key does not begin with smith2024"),
+        ("pages", "17--4", "pages 17--4"),
+        ("pages", "17-40", "pages 17-40"),
+        ("doi", "https://doi.org/10.1/x", "doi"),
+        ("journl", "Nature", "unknown field journl"),
+    ],
+)
+def test_what_contradicts_itself_is_seen(field, wrong, said):
+    entry = entries()["baty2024mamba2d"]
+    assert any(said in fault for fault in faults_of(replace(entry, fields=entry.fields | {field: wrong})))
 
 
 # methods name these by what they are about, not by their titles

@@ -165,6 +165,15 @@ def curve(m=30, lines=4, **changes) -> Curve:
     return Curve(**{**given, **changes})
 
 
+def filmed(m=12) -> Curve:
+    """Bars over a film strip, with a ghost."""
+    rng = np.random.default_rng(0)
+    tokens, pictures = rng.integers(0, 9, m) * 1.0, rng.integers(0, 255, (m, 8, 8, 3)).astype(np.uint8)
+    return curve(m, 0, series={"tokens": tokens, "before rounding": tokens + 0.2, "even": np.full(m, 4.0)},
+                 low={"tokens": tokens * 0.8}, high={"tokens": tokens * 1.2}, null={}, controls=("even",),
+                 bars=("tokens",), pictures=pictures)  # fmt: skip
+
+
 def distribution(groups=3, **changes) -> Distribution:
     rng = np.random.default_rng(0)
     edges = np.linspace(-4, 6, 61)
@@ -349,6 +358,7 @@ def ordinary() -> dict:
         "heatmap": heatmap(),
         "spectrum": spectrum(),
         "curve": curve(),
+        "curve_film": filmed(),
         "curve_many": curve(lines=26),
         "distribution": distribution(),
         "distribution_many": distribution(24),

@@ -24,6 +24,10 @@ REPEATED = ("draws", "null_draws", "permutations", "exchanges", "swaps", "shuffl
             "restarts", "refits", "iterations", "rounds", "epochs", "steps", "folds", "resamples", "copies",
             "most_clusters")  # fmt: skip
 OPEN = ("patching_illusion",)  # estimates without an interval or a null do not say why
+GONE = {
+    "reading_after_drops": "values",
+    "crop_bill": "values",
+}  # not a number says that a token is gone, whatever the data
 every_method = pytest.mark.parametrize("method", METHODS, ids=IDS)
 
 
@@ -243,7 +247,8 @@ def test_constant_units_give_a_refusal_or_numbers(method):
         except LoupeError:
             return
     for name, array in results.to_parts(result)[1].items():
-        assert array.dtype.kind != "f" or np.isfinite(array).all(), name
+        if name != GONE.get(method.id):
+            assert array.dtype.kind != "f" or np.isfinite(array).all(), name
 
 
 @every_method

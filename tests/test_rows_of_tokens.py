@@ -150,9 +150,10 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
     "DVPT: Dynamic": ("prompt_attention", "adapted_features"),
     "Balanced Multi-Task": ("branch_mix", "confidence_histograms", "class_confusion"),
     "Softmax-free Linear": ("attention_spectrum", "mixing_matrix", "mixing_measures"),
-    "Kolmogorov-Arnold Attention": ("attention_spectrum", "mixing_measures"),
+    "Kolmogorov-Arnold Attention": ("attention_spectrum", "mixing_measures", "head_functions", "loss_slices"),
+    "On the Parameterization": ("ssm_poles", "ssm_kernel", "ssm_memory", "ssm_drift"),
     "ResQ: mixed-precision": ("channel_ranges", "tap_bits", "cache_quantisation"),
-    "Feature Coding in the Era": ("rate_distortion", "coded_answer", "channel_ranges"),
+    "Feature Coding in the Era": ("rate_distortion", "coded_answer", "channel_ranges", "bd_rates"),
     "Mixture of Prompt Learning": ("router_load", "expert_samples", "prompt_words"),
     "Mamba-FSCIL": (
         "scan_groups",
@@ -170,9 +171,10 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
     "Bridging the Gap": ("correlation_map", "feature_collapse", "attention_atlas"),
     "Accelerating Transformers with Spectrum": ("pitome", "graph_spectrum"),
     "Beyond Not-Forgetting": ("gradient_overlap", "principal_angle_spectrum", "subspace_distances"),
-    "ConViT": ("attention_atlas", "head_offsets"),
+    "ConViT": ("attention_atlas", "head_offsets", "head_locality"),
     "Growing Transformers": ("growth_timeline", "merged_answers"),
     "Redesigning Multi-Scale": ("expert_territory", "scale_counts"),
+    "Polarized Self-Attention": ("gate_maps", "gate_order"),
     "Dynamic Perceiver": ("early_exits", "exit_samples", "prompt_attention", "exit_divergence"),
 }
 

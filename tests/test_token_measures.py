@@ -128,6 +128,21 @@ def test_recall_of_the_whole_picture_is_the_share_that_is_left(tap):
         coverage_holes(tap, CoverageHolesParams(box="1-9, 1"))
 
 
+def test_the_largest_hole_has_an_interval_and_a_null_as_bare_cells_have(tap):
+    found = coverage_holes(tap, CoverageHolesParams(rules="first,token_norm", share=0.5))
+    by = {e.name: e for e in found.estimates}
+    for name, side, null in zip(
+        *(found.columns[c] for c in ("rule", "largest hole", "hole, random")), strict=True
+    ):
+        told = by[f"largest hole, {name}"]
+        assert (told.value, told.null) == (side, null)
+    first, norm = by["largest hole, First tokens"], by["largest hole, Token norm"]
+    assert first.low is None
+    assert first.interval == "none: alike in all samples"
+    assert norm.low < norm.value < norm.high
+    assert norm.null < 3
+
+
 # ---------------------------------------------------------------------------- shifts
 def test_pictures_move_with_their_edges_repeated():
     torch = pytest.importorskip("torch")

@@ -142,6 +142,40 @@ def test_networks_of_every_kind_lose_tokens_and_nothing_else(kind):
     torch.testing.assert_close(answer_tensor(network._own(inputs)), own, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rule_that_takes_nothing_leaves_the_answer_bit_by_bit(kind):
+    network = made(kind)
+    inputs = network.loaded.prepare(network.items)
+    whole = network.run(inputs)
+    some = ("received_influence", "random") if kind in SCANS else ("tome", "mctf", "received_influence")
+    for id in rules() if kind in ("vit", "gpt2") else some:
+        same = network.run(inputs, rule(id), lambda n, id=id: schedule(rule(id).schedule, 1.0, 3, n))
+        torch.testing.assert_close(same.logits, whole.logits, rtol=0, atol=0)
+        assert same.steps == [None] * 3
+
+
+@pytest.mark.parametrize("kind", ["vit", "siglip", "gpt2"])
+def test_all_tokens_kept_attend_by_ordinary_softmax_though_sizes_count(kind):
+    """softmax(q k' / sqrt(d)), of text over those before; what is left of half the tokens is weighed by its size."""
+    network, seen = made(kind), ("queries", "keys", "attention")
+    inputs = network.loaded.prepare(network.items)
+    for share in (1.0, 0.5):
+        run = network.run(
+            inputs, rule("tome"), lambda n, share=share: schedule("even", share, 3, n), record=seen
+        )
+        for layer, state in enumerate(run.states[:-1]):
+            q, k, paid = (run.recorded[name][layer].astype(float) for name in seen)
+            logits = q @ k.swapaxes(-1, -2) / 2 + np.where(state.valid, 0, -np.inf)[:, None, None]
+            if network.run(inputs).layout.causal:
+                logits = logits + np.where(np.tri(q.shape[2]) > 0, 0, -np.inf)
+            plain = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            weighed = plain * np.maximum(state.size, 1e-12)[:, None, None]
+            here = np.broadcast_to(state.valid[:, None, :], paid.shape[:3])
+            for made_of, right in ((plain, state.size.max() <= 1), (weighed, True)):
+                want = made_of / made_of.sum(axis=-1, keepdims=True)
+                assert np.allclose(paid[here], want[here], atol=1e-5) == right, (share, layer)
+
+
 def test_words_and_pictures_are_told_apart():
     network = made("llava")
     inputs = network.loaded.prepare(network.items)

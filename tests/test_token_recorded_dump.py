@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
+from analysis import pipeline, registry
 from analysis.errors import InputError, ShapeError
+from analysis.jobs import handlers
 from analysis.methods.tokens.rule_agreement import RuleAgreementParams, rule_agreement
+from analysis.people import figure_things
+from analysis.results import digests_of
+from analysis.sharing import recipes
 from analysis.spec import no_progress
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
 from analysis.tokens.asking import TokenDesk
 from analysis.tokens.dump import TokenDump, simulate
-from analysis.tokens.recorded_dump import parts_of, recorded_dump
+from analysis.tokens.recorded_dump import digest_of, parts_of, recorded_dump
 from analysis.tokens.rule import rule
 from analysis.tokens.schedule import schedule
 from analysis.tokens.subject import subject
 from analysis.tokens.view import CLASS, PATCH, TEXT, TokenLayout
+from analysis.workspace import Workspace
+from dashboard.components import token_film
 
 N, T, D, HEADS, BLOCKS = 4, 9, 6, 2, 3
 
@@ -128,3 +137,84 @@ def test_samples_that_are_not_finite_are_left_out(tmp_path):
     who, notes = subject(made.activations("n.0.hidden"), N, np.random.default_rng(0))
     assert who.samples.tolist() == [0, 2, 3]
     assert any("NaN or infinity are left out: 1." in note for note in notes)
+
+
+ASKED = ("rule_agreement", ["s:net.1.hidden"], {"rules": "tome,received_attention"})
+
+
+@pytest.mark.parametrize("other", ["net.0.keys", "net.0.attention", "net.1.queries"])
+def test_another_sister_tap_is_another_question(tmp_path, other):
+    """Rules read the keys, queries and attention beside the tap that was opened: nothing of before answers for them."""
+    hidden, keys, queries, attention = arrays()
+    taps = {f"net.{i}.{what}": x[i] if what == "hidden" else flat(x[i]) for i in range(BLOCKS) for what, x in (
+        ("hidden", hidden), ("keys", keys), ("queries", queries), ("attention", attention))}  # fmt: skip
+    workspace = Workspace.create(tmp_path / "w")
+    write_store(tmp_path / "w/stores/s", name="s", taps=taps)
+    before, reference = workspace.run(*ASKED), ASKED[1][0]
+    assert workspace.cached(*ASKED) is not None
+    recipe = before.origin.recipe()
+    assert recipes.usable(workspace, recipe) == ASKED[1]
+    film = {"input": reference, "digest": "", "sample": 0}
+    file, said = handlers.token_dump(tmp_path / "w", film, no_progress)["file"], handlers.token_run(
+        tmp_path / "w", {**film, "rule": "tome", "share": 0.5}, no_progress)["owners"]  # fmt: skip
+    shutil.rmtree(tmp_path / "w/stores/s")
+    write_store(tmp_path / "w/stores/s", name="s", taps={**taps, other: np.roll(taps[other], 1, axis=0)})
+    now = Workspace.open(tmp_path / "w")
+    assert (
+        now.activations(reference).digest == before.origin.inputs[0]["digest"]
+    )  # the opened tap is as it was
+    assert now.cached(*ASKED) is None
+    after = now.run(*ASKED)
+    assert now.key(*ASKED) == pipeline.key_of(after.origin) != pipeline.key_of(before.origin)
+    assert now.key(*ASKED) == figure_things.key_of_recipe(after.origin.recipe())
+    if other != "net.1.queries":  # which neither rule looks at
+        assert not np.array_equal(before.values, after.values)
+    with pytest.raises(InputError, match=f"s:{other} has changed"):
+        recipes.usable(now, recipe)
+    assert handlers.token_dump(tmp_path / "w", film, no_progress)["file"] != file
+    if other == "net.0.keys":
+        later = handlers.token_run(tmp_path / "w", {**film, "rule": "tome", "share": 0.5}, no_progress)
+        assert later["owners"] != said
+
+
+def test_a_copy_is_the_same_question_and_other_taps_have_their_own_digest(store):
+    made = store()
+    tap, other = (made.activations(name) for name in ("net.1.hidden", "other"))
+    told = pipeline.inputs_of(registry.method("rule_agreement"), [tap])
+    assert len(told[0]["beside"]) == 4 * BLOCKS - 1
+    copies = [{**b, "name": b["name"].replace("s:", "copy:")} for b in told[0]["beside"]]
+    renamed = [{**told[0], "beside": copies}]
+    assert digests_of(renamed) == digests_of(told) != [tap.digest]
+    assert digests_of(pipeline.inputs_of(registry.method("pca"), [tap])) == [tap.digest]
+    assert digests_of(pipeline.inputs_of(registry.method("rule_agreement"), [other])) == [other.digest]
+    assert (digest_of(other), digest_of(tap) == tap.digest) == (other.digest, False)
+
+
+def test_the_film_asks_the_network_again_when_a_sister_tap_is_another(tmp_path, monkeypatch):
+    hidden, keys, *_ = arrays()
+    taps, asked = (
+        {f"n.{i}.hidden": hidden[i] for i in range(2)} | {f"n.{i}.keys": flat(keys[i]) for i in range(2)},
+        [],
+    )
+    for name, more in (("a", {}), ("b", {"n.1.keys": flat(keys[2])})):
+        workspace = Workspace.create(tmp_path / name)
+        write_store(tmp_path / name / "stores/s", name="s", taps=taps | more)
+        monkeypatch.setattr(token_film.state, "workspace", lambda found=workspace: found)
+        monkeypatch.setattr(token_film.jobs, "find", lambda kind, work: asked.append(work))
+        monkeypatch.setattr(token_film.allowed, "starts", lambda title: False)
+        token_film._asked("token_run", {"input": "s:n.0.hidden", "sample": 0}, "", "")
+    assert asked[0] != asked[1]
+    assert asked[0]["input"] == asked[1]["input"]
+
+
+@pytest.mark.parametrize(
+    "beside", [7, [1], [{"digest": "x"}], {"name": "s:other"}, [{"name": 3, "digest": "x"}], None]
+)
+def test_what_a_stranger_says_was_read_beside_is_no_traceback(tmp_path, beside):
+    write_store(tmp_path / "w/stores/s", name="s", taps={"other": arrays()[0][0]})
+    workspace = Workspace.create(tmp_path / "w")
+    tap = workspace.activations("s:other")
+    given = {"name": "s:other", "digest": tap.digest, "beside": beside}
+    recipe = {"method": "pca", "version": 1, "params": {}, "seed": 0, "versions": {}, "inputs": [given]}
+    assert recipes.usable(workspace, recipe) == ["s:other"]
+    assert len(figure_things.key_of_recipe(recipe)) == 32

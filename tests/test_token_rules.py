@@ -211,8 +211,10 @@ def test_similarity_alone_one_way_is_soft_matching_of_the_tokens():
 
 @pytest.mark.parametrize("id", ["mctf", "tome", "pitome", "aim", "cluster_rebuild", "spatial_pooling"])
 def test_two_protected_tokens_stay_as_they_are(id):
-    x = np.ones((1, 16, 3))
-    dump = pictured(x, (4, 4), 4, leading=(CLASS, REGISTER))
+    """Though they are copies of the patches, which any pairing would be glad of."""
+    dump = pictured(np.ones((1, 16, 3)), (4, 4), 4, leading=(CLASS, REGISTER))
+    for name in ("hidden", "between", "mean keys"):
+        dump.recorded[name] = [np.ones_like(x) for x in dump.recorded[name]]
     found = simulate(dump, rule(id), schedule("even", 0.5, 4, 16))
     state = found.states[-1]
     assert state.at[0, :2].tolist() == [0, 1]

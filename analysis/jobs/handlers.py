@@ -207,18 +207,20 @@ _open_networks: dict = {}  # of this worker, at most one
 
 
 def token_dump(workspace: Path, arguments: dict, progress: Progress) -> dict:
-    """{"input": "store:tap", "sample"} → {"file"}: what rules look at, of one sample, in the workspace's cache."""
+    """{"input": "store:tap", "digest", "sample"} → {"file"}: what rules look at, of one sample, in the workspace's
+    cache."""
     from analysis.tokens.kept_dump import keep, place_of
+    from analysis.tokens.recorded_dump import digest_of
 
     desk, tap = _token_desk(workspace, arguments, progress)
-    path = place_of(workspace, tap.digest, int(arguments["sample"]))
+    path = place_of(workspace, digest_of(tap), int(arguments["sample"]))
     if not path.exists():
         keep(desk.dump(int(arguments["sample"])), path)
     return {"file": path.name}
 
 
 def token_run(workspace: Path, arguments: dict, progress: Progress) -> dict:
-    """{"input": "store:tap", "sample", "rule", "share", "settings"?} → the answer with the tokens that are left."""
+    """{"input": "store:tap", "digest", "sample", "rule", "share", "settings"?} → the answer with the tokens left."""
     desk, _ = _token_desk(workspace, arguments, progress)
     found = desk.applied(int(arguments["sample"]), arguments["rule"], float(arguments["share"]),
                          arguments.get("settings"))  # fmt: skip
@@ -228,9 +230,10 @@ def token_run(workspace: Path, arguments: dict, progress: Progress) -> dict:
 def _token_desk(workspace: Path, arguments: dict, progress: Progress):
     """The network of a tap, open in this process for the next question."""
     from analysis.tokens.asking import TokenDesk
+    from analysis.tokens.recorded_dump import digest_of
 
     tap = Workspace.open(workspace).activations(arguments["input"])
-    key = ("tokens", str(workspace), arguments["input"], tap.digest)
+    key = ("tokens", str(workspace), arguments["input"], digest_of(tap))
     if key not in _open_networks:
         progress(0.1, "opening the network")
         made = TokenDesk(tap)

@@ -50,13 +50,14 @@ def _number(text: str) -> tuple[int, str]:
     return (int(text), "") if text.isdecimal() and len(text) < 20 else (-1, text)
 
 
-def of_units(book: Book, field: str, store: str, tap: str) -> list[tuple[int, str, str]]:
-    """(unit, part, text) of one field at a tap, by unit: what a list of all units asks for."""
-    at = digest("feature", store, tap)
-    asked = select(E.item, E.part, E.text).where(
-        E.workspace == book.workspace, E.field == field, E.spot == at
+def of_units(book: Book, fields: tuple[str, ...], store: str, tap: str) -> list[tuple[str, int, str, str]]:
+    """(field, unit, part, text) of these fields at a tap, by field and unit: what a list of all units asks for."""
+    asked = select(E.field, E.item, E.part, E.text).where(
+        E.workspace == book.workspace, E.field.in_(fields), E.spot == digest("feature", store, tap)
     )
-    return sorted((int(item), part, text) for item, part, text in book.connection.execute(asked))
+    return sorted(
+        (field, int(item), part, text) for field, item, part, text in book.connection.execute(asked)
+    )
 
 
 def tags(book: Book) -> dict[str, int]:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 
 from analysis.people.things import Thing
-from analysis.results import Origin, Result
+from analysis.results import Origin, Result, digests_of
 
 MOST, LONGEST = 30, 40  # libraries that are told, and characters of a version: the text may be a stranger's
 PASSING = ("seconds", "made")  # of a recipe: another run of the same has others
@@ -76,8 +76,7 @@ def former_item(origin: Origin) -> str:
 
 
 def _asked(recipe: Mapping) -> dict:
-    inputs = [given.get("digest", "") for given in recipe["inputs"]]
-    return {"params": recipe["params"], "seed": int(recipe["seed"]), "inputs": inputs}
+    return {"params": recipe["params"], "seed": int(recipe["seed"]), "inputs": digests_of(recipe["inputs"])}
 
 
 def _versions(text: str) -> dict[str, str]:

@@ -7,6 +7,7 @@
 "vit.layernorm@tokens=cls"  another choice of tokens for this tap than for the rest
 "relu@call=0"               a module called several times: which call (from 0; the last one otherwise)
 "enc.4@leading=5"           tokens before the image grid, where the guess is wrong
+"enc.4@types=class:1+patch:4x4+head:4"   what its tokens are, where some stand behind the patches (`token_types`)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fnmatch import fnmatchcase
 from analysis.errors import InputError, NotFound, ParameterError
 from analysis.recording.pooling import check_choice
 from analysis.recording.tap_info import TapInfo
+from analysis.recording.token_types import token_types
 
 DEFAULT = ("*blocks*",)
 
@@ -98,9 +100,22 @@ def _with_choices(info: TapInfo, choices: str, text: str) -> TapInfo:
             changes.update(leading=int(value), class_token="said by the user" if int(value) else "")
             if info.grid and info.grid[0] * info.grid[1] != info.n_tokens - int(value):
                 changes["grid"] = None
+        elif key == "types":
+            changes.update(_of_types(info, value))
         else:
             raise ParameterError(
                 f"'{choice}' in '{text}'",
-                f"tokens=..., call=last or 0..{max(info.calls - 1, 0)}, leading=0..{max(info.n_tokens - 1, 0)}",
+                f"tokens=..., call=last or 0..{max(info.calls - 1, 0)}, leading=0..{max(info.n_tokens - 1, 0)}, "
+                "types=class:1+patch:4x4+head:4",
             )
     return dataclasses.replace(info, **changes)
+
+
+def _of_types(info: TapInfo, text: str) -> dict:
+    """What a token-type map changes of a tap."""
+    found = token_types(text, info.n_tokens)
+    return {
+        "grid": found.grid, "leading": found.leading, "order": found.order,
+        "class_token": "said by the user" if found.has_class else "",
+        "note": "; ".join(filter(None, (info.note, found.told))),
+    }  # fmt: skip

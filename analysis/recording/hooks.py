@@ -58,6 +58,18 @@ class Want:
     leading: int = 0
     call: int = -1  # which call of a forward pass, -1 the last
     half: bool = False  # it will be stored as float16
+    order: tuple[int, ...] = ()  # places of its tokens as they are kept, where not as they are
+
+
+def _ordered(x, mask, want: Want):
+    """Tokens (batch, tokens, units) and their mask in the order in which they are kept."""
+    if len(want.order) != x.shape[1]:
+        raise InputError(
+            f"tap '{want.name}' gave {x.shape[1]} tokens", f"the {len(want.order)} that its token types say",
+            "Token types hold for inputs of one size",
+        )  # fmt: skip
+    order = list(want.order)
+    return x[:, order], None if mask is None else mask[:, order]
 
 
 @dataclass
@@ -136,6 +148,8 @@ class Taps:
                 raise InputError(f"tap '{want.name}' {reason}", "a tensor", "Choose a tap inside or after it")
             x = to_tokens(tensor.detach(), want.axes)
             mask = None if self.padding is None else self.padding.mask(*x.shape[:2])
+            if want.order:
+                x, mask = _ordered(x, mask, want)
             rows, counts = pool(x, want.tokens, leading=want.leading, mask=mask, half=want.half)
             self._captured[want.name] = Captured(rows, counts)
 

@@ -23,7 +23,8 @@ class TapInfo:
     class_token : why 'cls' means something here, "" where it does not. bytes_per_sample : all tokens kept, in
     float16. is_block : one of the repeated blocks. is_default : recorded when nothing is said. calls : how often
     it ran in one forward pass. note : how its output was taken, in words. problem : why it cannot be recorded,
-    "" if it can. tokens, call : the user's own choice for this tap, from `choose_taps`.
+    "" if it can. tokens, call : the user's own choice for this tap, from `choose_taps`. order : places of its tokens
+    as they are kept, where that is another order than the network's.
     """
 
     name: str
@@ -44,6 +45,7 @@ class TapInfo:
     tokens: str = ""
     call: int = -1
     layout: Axes | None = None
+    order: tuple[int, ...] = ()
 
     @property
     def has_tokens(self) -> bool:
@@ -77,7 +79,9 @@ class TapInfo:
     def want(self, tokens: str) -> Want:
         """The hook's instruction for this tap."""
         module = "" if self.name == MODEL else self.name
-        return Want(self.name, module, self.layout, self.kept(tokens), self.leading, self.call)
+        return Want(
+            self.name, module, self.layout, self.kept(tokens), self.leading, self.call, order=self.order
+        )
 
 
 def sized(info: TapInfo, shape, axes: Axes, note: str) -> TapInfo:

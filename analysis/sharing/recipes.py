@@ -26,9 +26,19 @@ def usable(workspace, recipe: dict) -> list[str]:
             "the same version or a later one",
             "Update Feature Loupe",
         )
-    for given in recipe["inputs"]:
-        _refuse_another(workspace, given)
+    for one in taps_read(recipe):
+        _refuse_another(workspace, one)
     return [given["name"] for given in recipe["inputs"]]
+
+
+def taps_read(recipe: dict) -> list[dict]:
+    """{"name", "digest"} of the inputs and of what was read beside them, as far as a stranger's recipe can be read."""
+    found = []
+    for given in recipe["inputs"]:
+        beside = given.get("beside")
+        told = beside if isinstance(beside, list | tuple) else ()
+        found += [given, *(one for one in told if isinstance(one, dict) and isinstance(one.get("name"), str))]
+    return found
 
 
 def remade(recipe: dict, result: Result) -> str:

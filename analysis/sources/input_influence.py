@@ -25,56 +25,60 @@ BATCH = 8
 @dataclass(frozen=True)
 class Influence:
     """`maps` (n, places, rows, columns) over the cells of the layer's grid, not normalised, of the samples at the
-    places `samples` (n,) of the store; `pictures`, the mean of all and the first (2, height, width[, 3]), or None;
-    `note`, of which samples."""
+    places `samples` (n,) of the store; `one` (places, rows, columns) of the sample `drawn`, which need not be among
+    them; `pictures`, the mean of all and that sample (2, height, width[, 3]), or None; `note`, of which samples."""
 
     maps: np.ndarray
     samples: np.ndarray
+    one: np.ndarray
+    drawn: int
     pictures: np.ndarray | None
     note: str
 
 
 def input_influence(
     tap, maximum: int, at: tuple[tuple[float, float], ...], draws: int, rng: np.random.Generator,
-    progress: Progress = no_progress, also: int | None = None,
+    progress: Progress = no_progress, drawn: int | None = None,
 ) -> Influence:  # fmt: skip
-    """Of at most `maximum` samples of a stored tap, a random part above, and of the sample `also`; at places given as
-    shares (down, across) of the layer's grid.
+    """Of at most `maximum` samples of a stored tap, a random part above, and of the sample `drawn` (without it the
+    first of them); at places given as shares (down, across) of the layer's grid.
 
     Raises InputError, NotFound: the network cannot be run again; its input is no picture; the layer has no grid.
     """
     run = rerun(tap, tap.layout.n_samples, partial=True, rng=rng)
-    some = with_one(np.asarray(run.samples), maximum, rng, also)
-    name, maps, total, first = tap.name.partition(":")[2] or tap.name, [], 0.0, None
-    seed = int(rng.integers(2**31))
-    for start in range(0, len(some), BATCH):
-        progress(start / len(some), f"differentiating {tap.name}")
-        part = some[start : start + BATCH]
+    samples = np.asarray(run.samples)
+    some, one = chosen_samples(len(samples), maximum, rng), _place(samples, drawn)
+    seed, maps, total = int(rng.integers(2**31)), [], 0.0
+
+    def of(part):
         given, x = _picture(
             run.loaded.prepare([run.data.items(int(i), int(i) + 1)[0] for i in part]), tap.name
         )
-        total = total + x.detach().sum(dim=0, keepdim=True)
-        first = x.detach()[:1] if first is None else first
+        name = tap.name.partition(":")[2] or tap.name
         with hooked_run(run.loaded.module, [name], gradients=True) as caught:
             run.loaded.run(given)
         y, grid = _on_grid(caught[name], tap)
-        maps.append(np.stack([_map(y, x, grid, place, draws, seed) for place in at], axis=1))
-    note = f"The network was run on {len(some):,} of {run.n:,} samples that were recorded."
-    both = [picture_of(one) for one in (total / len(some), first)]
+        return np.stack([_map(y, x, grid, place, draws, seed) for place in at], axis=1), x.detach()
+
+    for start in range(0, len(some), BATCH):
+        progress(start / len(some), f"differentiating {tap.name}")
+        found, x = of(some[start : start + BATCH])
+        maps.append(found)
+        total = total + x.sum(dim=0, keepdim=True)
+    one = int(some[0]) if one is None else one
+    alone, x = of([one])  # by itself: what is drawn moves no mean
+    both = [picture_of(given) for given in (total / len(some), x)]
     pictures = None if both[0] is None else np.stack(both)
-    return Influence(np.concatenate(maps), np.asarray(run.samples)[some], pictures, note)
+    note = f"The network was run on {len(some):,} of {run.n:,} samples that were recorded."
+    return Influence(np.concatenate(maps), samples[some], alone[0], int(samples[one]), pictures, note)
 
 
-def with_one(samples: np.ndarray, maximum: int, rng: np.random.Generator, also: int | None) -> np.ndarray:
-    """Which of the `samples` (n,) are read: at most `maximum` at random, rising, after the sample `also`, where one is
-    asked for. Raises NotFound."""
-    some = chosen_samples(len(samples), maximum, rng)
-    if also is None:
-        return some
-    one = np.flatnonzero(samples == also)
-    if not len(one):
-        raise NotFound(f"sample {also}", f"one of the {len(samples):,} samples that there are")
-    return np.concatenate([one, some[some != one[0]]])
+def _place(samples: np.ndarray, drawn: int | None) -> int | None:
+    """Raises NotFound."""
+    at = np.flatnonzero(samples == drawn)
+    if drawn is not None and not len(at):
+        raise NotFound(f"sample {drawn}", f"one of the {len(samples):,} samples that there are")
+    return None if drawn is None else int(at[0])
 
 
 def _picture(prepared, name: str):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from analysis.tokens.rule import Rule, rule
 from analysis.tokens.rules.random_keep import decide as at_random
 
@@ -25,3 +27,9 @@ def chance_of(one: Rule) -> Rule:
 def is_chance(one: Rule) -> bool:
     """Whether a rule is what another is compared with."""
     return one.id.startswith("random ")
+
+
+def as_many_at_random(among: np.ndarray, count: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(B, T) bool: of each sample `count` (B,) of its tokens `among` (B, T) bool, at random."""
+    order = np.where(among, rng.random(among.shape), np.inf).argsort(axis=1).argsort(axis=1)
+    return among & (order < count[:, None])

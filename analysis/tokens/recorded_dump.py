@@ -13,6 +13,7 @@ is not used.
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import numpy as np
@@ -21,6 +22,7 @@ from analysis.activations import Activations
 from analysis.arrays import chosen_samples
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import ShapeError
+from analysis.results import digests_of
 from analysis.spec import Progress
 from analysis.tokens.dump import TokenDump
 from analysis.tokens.tap_dump import FEWEST
@@ -52,6 +54,21 @@ def parts_of(tap: Activations) -> dict[str, list[Activations]]:
         for what, of in found.items()
         if set(blocks) <= set(of)
     }
+
+
+def beside(tap: Activations) -> tuple[Activations, ...]:
+    """The other taps of the dump that this one belongs to, by their names: all of them are read with it."""
+    read = {one.name: one for of in parts_of(tap).values() for one in of}
+    return tuple(read[name] for name in sorted(read) if name != tap.name)
+
+
+def digest_of(tap: Activations) -> str:
+    """Digest of everything that rules read with this tap, 32 hexadecimal characters: its own where it stands alone."""
+    others = [{"name": one.name, "digest": one.digest} for one in beside(tap)]
+    if not others:
+        return tap.digest
+    held = digests_of([{"digest": tap.digest, "beside": others}])[0]
+    return hashlib.sha256(held.encode()).hexdigest()[:32]
 
 
 def recorded_dump(

@@ -27,6 +27,7 @@ class Rule:
     """`decide(view, remove, settings, rng)` -> Step, with `remove` (B,) int the tokens to take away from each sample
     at this place, at most `most` of the free ones. A pure function of what the view shows.
 
+    `says` : what it does in one sentence, which goes on behind the title and a colon, for who has not read its paper.
     `place` : where in a block it acts; `schedule` : how the tokens to remove are spread over the layers, a name of
     `analysis.tokens.schedule.SPREADS`; `needs` : what it asks the view for (a live network computes nothing else);
     `proportional` : attention afterwards is weighed by the size of tokens (the logarithm of it is added to the logits).
@@ -40,6 +41,7 @@ class Rule:
     title: str
     equation: str
     decide: Callable[[View, np.ndarray, object, np.random.Generator], Step]
+    says: str = ""
     papers: tuple[str, ...] = ()
     place: str = BETWEEN
     schedule: str = "even"
@@ -56,7 +58,8 @@ class Rule:
 
 @functools.cache
 def rules() -> dict[str, Rule]:
-    """All rules by id: published ones by title, then the baselines. Raises ValueError where an id is there twice."""
+    """All rules by id: published ones by title, then the baselines. Raises ValueError where an id is there twice or a
+    rule says nothing of itself."""
     import analysis.tokens.rules as folder
 
     found: dict[str, Rule] = {}
@@ -64,6 +67,8 @@ def rules() -> dict[str, Rule]:
         for one in getattr(importlib.import_module(f"{folder.__name__}.{info.name}"), "RULES", ()):
             if one.id in found:
                 raise ValueError(f"rule {one.id!r} is declared twice")
+            if not one.says.endswith("."):
+                raise ValueError(f"rule {one.id!r} does not say what it does, in a sentence")
             found[one.id] = one
     return dict(sorted(found.items(), key=lambda item: (item[1].baseline, item[1].title.lower())))
 

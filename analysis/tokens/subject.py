@@ -102,13 +102,18 @@ class RowSubject:
         if parts:
             self.dump, self.samples, self.seen = recorded_dump(parts, maximum, rng, progress)
             self.note = RECORDED.format(blocks=self.dump.layers, what=", ".join(parts))
-            if lost := min(maximum, tap.layout.n_samples) - self.n:
-                self.note += f" Samples with NaN or infinity are left out: {lost}."
         else:
             self.dump, self.samples, self.seen = dump_of_rows(tap, maximum, rng, progress, weights)
             self.note = NOTE
         self.layers, self.recorded = self.dump.layers, bool(parts)
-        said = [*sampled(tap, maximum), self.note, "The answer is the mean of the tokens that are left."]
+        lost = min(maximum, tap.layout.n_samples) - self.n if parts else 0
+        left = [f"Samples with NaN or infinity are left out: {lost}."] if lost else []
+        said = [
+            *sampled(tap, maximum),
+            self.note,
+            *left,
+            "The answer is the mean of the tokens that are left.",
+        ]
         if tap.layout.is_pooled:
             said.append(f"{tap.name} holds one row of each sample: {RUN} neighbours are read as one sample.")
         self.notes: tuple[str, ...] = (*self.seen.notes, *said)

@@ -12,6 +12,7 @@ import numpy as np
 from analysis.activations import Activations
 from analysis.arrays import chosen_samples, finite_rows
 from analysis.compute.streaming import Pass, refuse_few
+from analysis.errors import NotFound
 from analysis.spec import Progress
 from analysis.tokens.dump import TokenDump
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
@@ -24,11 +25,13 @@ NOTE = (
 
 
 def dump_of_rows(
-    tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress, attention: bool = True
-) -> tuple[TokenDump, np.ndarray, Pass]:
+    tap: Activations, maximum: int, rng: np.random.Generator, progress: Progress, attention: bool = True,
+    also: int | None = None,
+) -> tuple[TokenDump, np.ndarray, Pass]:  # fmt: skip
     """((n samples, T) dump, (n,) which samples or runs, what was read) of at most `maximum` samples, without the n T²
-    weights of `attention` where nobody wants them. Raises NotEnoughData below two of them, or where none has two
-    tokens."""
+    weights of `attention` where nobody wants them. A sample that is asked for `also` comes last where it is not among
+    them; nothing of the others goes by it. Raises NotEnoughData below two of them, or where none has two tokens;
+    NotFound of `also`."""
     seen, layout = Pass(), tap.layout
     offsets = layout.offsets
     if layout.is_pooled:
@@ -37,8 +40,7 @@ def dump_of_rows(
     for k, i in enumerate(samples):
         if k % 64 == 0:
             progress(0.5 * k / max(len(samples), 1), "reading")
-        x = np.asarray(tap.take(np.arange(offsets[i], offsets[i + 1])), np.float64)
-        good = finite_rows(x)
+        x, good = _sample(tap, offsets, i)
         seen.n_rows += len(x)
         seen.n_nonfinite += int(len(x) - good.sum())
         if good.sum() > 1:
@@ -48,9 +50,29 @@ def dump_of_rows(
             cells.append(np.flatnonzero(good) - (0 if layout.is_pooled else layout.leading))
     runs = f"run(s) of {RUN} neighbours, as it has one row of each sample" if layout.is_pooled else ""
     refuse_few(tap.name, len(found), FEWEST, runs or "sample(s) of two tokens or more")
+    counted = len(found)
+    if also is not None and also not in kept:
+        x, good = (
+            _sample(tap, offsets, also)
+            if 0 <= also < len(offsets) - 1
+            else (np.zeros((0, 1)), np.zeros(0, bool))
+        )
+        if good.sum() < 2:
+            raise NotFound(
+                f"sample {also}", f"one of the {len(offsets) - 1:,} that there are, of two finite tokens"
+            )
+        kept.append(also)
+        found.append(x[good])
+        cells.append(np.flatnonzero(good) - (0 if layout.is_pooled else layout.leading))
     grid = None if layout.is_pooled else layout.grid
     progress(0.5, "reading")
-    return _dump(found, cells, grid, attention), np.array(kept), seen
+    return _dump(found, cells, grid, attention, counted), np.array(kept), seen
+
+
+def _sample(tap: Activations, offsets: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """(T, d) tokens, (T,) which of them are finite."""
+    x = np.asarray(tap.take(np.arange(offsets[i], offsets[i + 1])), np.float64)
+    return x, finite_rows(x)
 
 
 def sampled(tap: Activations, maximum: int) -> tuple[str, ...]:
@@ -59,10 +81,10 @@ def sampled(tap: Activations, maximum: int) -> tuple[str, ...]:
     return () if total <= maximum else (f"{maximum:,} of {total:,} samples were read, at random.",)
 
 
-def _dump(found: list[np.ndarray], cells: list[np.ndarray], grid, attention: bool) -> TokenDump:
-    longest, d = max(map(len, found)) + 1, found[0].shape[1]
-    mean = sum(x.sum(axis=0) for x in found) / sum(map(len, found))
-    spread = np.sqrt(np.mean([np.square(x - mean).mean() for x in found]))
+def _dump(found: list[np.ndarray], cells: list[np.ndarray], grid, attention: bool, counted: int) -> TokenDump:
+    longest, d, by = max(map(len, found)) + 1, found[0].shape[1], found[:counted]
+    mean = sum(x.sum(axis=0) for x in by) / sum(map(len, by))
+    spread = np.sqrt(np.mean([np.square(x - mean).mean() for x in by]))
     tokens = np.zeros((len(found), longest, d))
     kinds, cell = np.full(tokens.shape[:2], PADDING), np.full(tokens.shape[:2], -1)
     for b, (x, at) in enumerate(zip(found, cells, strict=True)):

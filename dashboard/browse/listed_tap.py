@@ -17,15 +17,16 @@ def listed_tap(workspace: Workspace, store_name: str, tap: str) -> Tap:
     """Read it. Raises NotFound, StoreDamaged."""
     store = workspace.store(store_name)
     pooled, own = store.activations(tap).layout.is_pooled, store.taps[tap].unit_names
-    named, notes = naming.kept(workspace, f"{store_name}:{tap}"), naming.given(workspace, store_name, tap)
+    written = workspace.people.on_tap(store_name, tap)
+    named, notes = naming.kept(workspace, f"{store_name}:{tap}"), naming.given(written)
     proposals = naming.proposed(workspace, f"{store_name}:{tap}")
     blank = own or [""] * store.taps[tap].n_units
     return Tap(
         table=store.index(tap).table(),
         classes=store.classes,
         unit_names=naming.names(named, blank, notes, proposals) if named or notes or proposals else own,
-        stars=workspace.stars(store_name, tap),
-        tags=workspace.people.tags(store_name, tap),
+        stars=written.stars,
+        tags=written.tags,
         labels=labels_of(store),
         samples_at_top=STRONGEST if pooled else AT_TOKENS,
         word=word_of(store, tap),

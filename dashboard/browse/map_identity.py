@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.results import Result
+from analysis.results import Result, digests_of
 
 
 def identity(result: Result) -> tuple:
@@ -11,6 +11,6 @@ def identity(result: Result) -> tuple:
     o = result.origin
     if o is None:
         return (id(result),)
-    inputs = tuple(str(i.get("digest")) for i in o.inputs)
+    inputs = tuple(digests_of(o.inputs))
     size = len(getattr(result, "rows", ()))
     return (size, o.method, o.version, repr(sorted(o.params.items())), inputs, o.seed)

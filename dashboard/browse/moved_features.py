@@ -43,7 +43,7 @@ def names(workspace, reference: str, numbers: Sequence[int]) -> list[str]:
     """What these features are called: "feature 12 brackets"; columns of a table by their names alone."""
     store, _, tap = reference.partition(":")
     own = workspace.activations(reference).unit_names
-    notes = naming.given(workspace, store, tap)
+    notes = naming.given(workspace.people.on_tap(store, tap))
     called = naming.names(
         naming.kept(workspace, reference), own, notes, naming.proposed(workspace, reference)
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from analysis.naming.proposals import Proposal, Proposals
+from analysis.people.on_units import OnTap
 from analysis.results import Table
 from analysis.workspace import Workspace
 
@@ -27,10 +28,9 @@ def proposed(workspace: Workspace, reference: str) -> dict[int, Proposal]:
     return proposals.of(store, tap, workspace.activations(reference).digest)
 
 
-def given(workspace: Workspace, store: str, tap: str) -> dict[int, str]:
+def given(written: OnTap) -> dict[int, str]:
     """What people call the features of a tap: the name that somebody gave, else the first line of the note."""
-    people = workspace.people
-    return {**people.notes(store, tap), **people.names(store, tap)}
+    return {**written.notes, **written.names}
 
 
 def names(

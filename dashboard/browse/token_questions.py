@@ -18,6 +18,9 @@ QUESTIONS = {  # by name in the URL
         {
             "Which rule keeps the answer at equal cost?": "token_ledger",
             "What became of this sample's tokens?": "token_film",
+            "What is read once tokens are gone?": "reading_after_drops",
+            "What does each criterion of merging pick?": "merge_criteria",
+            "What does each sub-image of a page cost?": "crop_bill",
             "Does it take less time, too?": "latency",
             "Do rules keep the same tokens?": "rule_agreement",
             "Where on the picture do tokens survive?": "token_survival",
@@ -36,7 +39,9 @@ QUESTIONS = {  # by name in the URL
         {
             "What does each head do?": "attention_atlas",
             "What does this head look at here?": "attention_pattern",
+            "Which function does each head apply?": "head_functions",
             "Which way does each head look?": "head_offsets",
+            "How local are heads over training?": "head_locality",
             "What does the question read in this text?": "retrieval_strip",
             "Which layers look up the answer?": "retrieval_layers",
             "What does the answer read through all layers?": "attention_rollout",
@@ -78,6 +83,7 @@ QUESTIONS = {  # by name in the URL
             "Do base and novel classes scan differently?": "scan_groups",
             "Where are its poles?": "ssm_poles",
             "What does it answer to an impulse?": "ssm_kernel",
+            "How far has training moved its modes?": "ssm_drift",
             "What do tokens read where keys are fewer?": "reduced_attention",
             "What does a token read along two axes?": "axis_attention",
             "Which bands, frames or columns read which?": "axis_matrix",
@@ -99,7 +105,9 @@ QUESTIONS = {  # by name in the URL
             "Which samples leave early, which late?": "exit_samples",
             "What do the norms see, and do tokens explode?": "norm_audit",
             "How much of a layer's space is needed?": "random_projection_ablation",
+            "What is rebuilt from a random projection?": "projected_tokens",
             "What did each checkpoint change?": "growth_timeline",
+            "What is the loss along the path of training?": "loss_slices",
             "Whom does a model merged of experts follow?": "merged_answers",
             "Would learning a new task disturb an old one?": "gradient_overlap",
             "How far has tuning moved each layer?": "adapted_features",
@@ -116,12 +124,16 @@ QUESTIONS = {  # by name in the URL
         {
             "Which pooling keeps the labels best?": "pooling_curve",
             "Which tokens carry the pooled value?": "pooled_weights",
+            "Which element does each channel take?": "set_weight_map",
             "Do first hits ranked again find more?": "refined_ranking",
             "How many tokens does a sample need?": "nested_budget",
             "How much hangs on single tokens?": "pooling_influence",
             "What do coarse tokens tell of fine ones?": "projector_coverage",
+            "Which patches does a coarse token come from?": "coarse_sources",
+            "Do groups of channels (heads) pool the same?": "channel_group_agreement",
             "Which places look alike, as colours?": "token_colours",
             "Which tokens are longer than the others?": "token_norms",
+            "What does pooling to a shape T x h x w change?": "pooled_shapes",
             "Do tokens of one part lie together?": "part_map",
             "How many tokens of each frame for a query?": "query_budget",
             "Do smaller patches lower the loss?": "patch_law",
@@ -171,6 +183,7 @@ QUESTIONS = {  # by name in the URL
             "Which channels are far larger than others?": "channel_ranges",
             "How many bits does this tap take at an error?": "rate_distortion",
             "What does coding this tap cost the answer?": "coded_answer",
+            "Which layer or model takes more bits?": "bd_rates",
         },
     ),
     "routers": View(
@@ -190,6 +203,7 @@ QUESTIONS = {  # by name in the URL
             "How much of a module does each token use?": "learners_used",
             "What does each scale add to a count?": "scale_counts",
             "Do gates answer to the sample, or only scale?": "gate_maps",
+            "Do gates act alike in parallel and in sequence?": "gate_order",
             "Fewest channels that would do for a sample?": "channel_mass",
         },
     ),
@@ -209,7 +223,22 @@ QUESTIONS = {  # by name in the URL
 
 
 SAMPLE = "sample"
-IN_THE_OPEN = ("measure", "layer", "head", "query", "mixer", "sharpness")  # what a question is about
+IN_THE_OPEN = (
+    "measure",
+    "layer",
+    "head",
+    "mixer",
+    "sharpness",
+    "times",
+    "rows",
+    "columns",
+)  # what a question is about
+ASKERS = {  # by method the setting that says which token asks: it is chosen on the answer
+    "attention_pattern": "query",
+    "attention_bias": "query",
+    "scan_folded": "token",
+    "reduced_attention": "token",
+}
 CARRIED = ("layer", "head", SAMPLE)  # what a person looks at, whatever she asks of it
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.activations import Activations
@@ -11,6 +11,7 @@ from analysis.attribution.network_cost import can_be_run, network_of
 from analysis.sources.network_facts import ATTENTION, BLOCKS, MIXTURE, is_of
 from analysis.sources.tensor_names import has_tensor
 from analysis.tokens.kan.reading import COEFFICIENTS
+from analysis.tokens.recorded_dump import parts_of
 from analysis.tokens.routing.routed import like_gates, named_gates
 from analysis.tokens.sets.clips import CLIP_COLUMNS
 
@@ -37,6 +38,12 @@ def _runs(tap: Activations, kind: str) -> bool:
 def has_heads(tap: Activations) -> bool:
     """Whether its network attends and can be run."""
     return _runs(tap, ATTENTION)
+
+
+def shows_heads(tap: Activations) -> bool:
+    """The same, or it is of a dump in which attention, or queries and keys, were recorded."""
+    recorded = set(parts_of(tap))
+    return "attention" in recorded or {"queries", "keys"} <= recorded or has_heads(tap)
 
 
 def has_blocks(tap: Activations) -> bool:
@@ -71,7 +78,7 @@ def has_tokens(tap: Activations) -> bool:
 
 
 _ATTENDS = Need(
-    has_heads,
+    shows_heads,
     "No network with attention is known here that can be run for this tap. The rows of the tap stand in for tokens, "
     "queries and keys: what is shown is about these rows, and says nothing of heads.",
     "Taps of networks with attention",
@@ -84,7 +91,7 @@ NEEDS = {  # by view; those that any tap answers are not here
         "Taps of networks with attention",
     ),
     "attention": _ATTENDS,
-    "cache": _ATTENDS,
+    "cache": replace(_ATTENDS, fits=has_heads),
     "depth": Need(
         has_blocks,
         "No network of attention and MLPs, or of scans, is known here that can be run for this tap. Most questions "

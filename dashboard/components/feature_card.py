@@ -35,9 +35,9 @@ ASKED_FOR = (
 MORE_OF_FEATURES = (feature_kin.pursuit, feature_family.draw, live_test.draw)
 
 
-def draw(unit: Unit, listed: FeatureList) -> None:
+def draw(unit: Unit, listed: FeatureList, starred: bool) -> None:
     """The whole card."""
-    _top(unit, listed)
+    _top(unit, listed, starred)
     if said := _sentences(unit):
         st.markdown("\n\n".join(said))
     with errors.shown():
@@ -79,14 +79,14 @@ def _sentences(unit: Unit) -> list[str]:
     return []
 
 
-def _top(unit: Unit, listed: FeatureList) -> None:
+def _top(unit: Unit, listed: FeatureList, starred: bool) -> None:
     """Name, star, and the ways to other units."""
     before, after = feature_list.neighbours(listed.units, unit.number)
     with st.container(horizontal=True, vertical_alignment="center"):
         back = {"icon": ":material/arrow_back:", "key": "back", "help": "Back to the list"}
         st.button(f"All {unit.word}s", **back, on_click=_to, args=(None,))
         st.markdown(f"### {errors.escape(unit.title)}", width="content")
-        _star(unit)
+        _star(unit, starred)
         certificate_line.badge(unit)
         st.space("stretch")
         for label, icon, target in (
@@ -104,10 +104,7 @@ def _to(number: int | None) -> None:
     state.set_params(unit=number, bands=None)
 
 
-def _star(unit: Unit) -> None:
-    store, _, tap = unit.reference.partition(":")
-    workspace = state.workspace()
-    starred = unit.number in workspace.stars(store, tap)
+def _star(unit: Unit, starred: bool) -> None:
     label, icon = ("Starred", ":material/star:") if starred else ("Star", ":material/star_outline:")
     kind = "primary" if starred else "secondary"
     said = f"Starred {unit.word}s stand first in the list, for everybody"
@@ -116,7 +113,7 @@ def _star(unit: Unit) -> None:
     number, on = state.get("star") or (None, False)
     state.put("star", None)
     if number == unit.number:
-        workspace.people.set_star(_thing(unit), on)
+        state.workspace().people.set_star(_thing(unit), on)
         st.rerun()
 
 

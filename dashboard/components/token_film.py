@@ -50,8 +50,7 @@ def _dump(reference: str, sample: int) -> str | None:
     """The file of what the network had for this sample; None while it is made."""
     from analysis.tokens.kept_dump import place_of
 
-    workspace = state.workspace()
-    path = place_of(workspace.path, workspace.activations(reference).digest, sample)
+    path = place_of(state.workspace().path, _read(reference), sample)
     if path.exists():
         return str(path)
     found = _asked(
@@ -60,8 +59,16 @@ def _dump(reference: str, sample: int) -> str | None:
     return None if found is None else str(path)
 
 
+def _read(reference: str) -> str:
+    """Digest of all taps that rules read with this one."""
+    from analysis.tokens.recorded_dump import digest_of
+
+    return digest_of(state.workspace().activations(reference))
+
+
 def _asked(kind: str, work: dict, title: str, key: str) -> dict | None:
     """What a job of the open network found; None while a bar is shown, or where it failed."""
+    work = {**work, "digest": _read(work["input"])}  # what was asked of other activations answers nothing
     job = jobs.find(kind, work)
     if job is None or job.state == "interrupted":
         if not allowed.starts(title):
@@ -153,6 +160,9 @@ def _films(reference: str, path: str, sample: int, asked: Asked) -> None:
 def _film(film, key: str, asked: Asked, boxes: str, hand: str) -> None:
     drawn = figures.on_screen(film, theme=state.theme(), title=False, **_look(asked, boxes))
     drawn.layout.dragmode = "select" if hand == "box" else False
+    drawn.layout.selectdirection = (
+        "h" if film.grid is None else "d"
+    )  # else a flat drag takes all rows of all panels
     place = (
         f"film:{key}:{hand}:{asked.opened}:{boxes}"  # picked is in the URL: another chart has nothing picked
     )

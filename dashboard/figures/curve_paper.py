@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Curve
-from dashboard.figures import crowd_paper
+from dashboard.figures import crowd_paper, curve_film
 from dashboard.figures.contrast import readable
 from dashboard.figures.curve_parts import (
     DIRECT_LABELS,
@@ -30,13 +30,13 @@ def paper(result: Curve, page: Page) -> None:
     if crowded(result):
         crowd_paper.paper(result, page)
         return
-    axes = page.figure.add_subplot()
+    axes, film = curve_film.axes_on_paper(page.figure, result)
     x = np.asarray(result.x, float)
     coloured, rest = chosen(result)
     for name in rest:
         axes.plot(x, result.series[name], color="#c4c4c4", linewidth=0.4 * page.scale, zorder=1)
     for k, name in enumerate(coloured):
-        if name in result.low and name in result.high:
+        if name in result.low and name in result.high and name not in result.bars:
             good = drawn_places(result, x, name)
             ends = result.low[name][good], result.high[name][good]
             axes.fill_between(x[good], *ends, color=page.line(k)[0], alpha=0.16, linewidth=0)
@@ -45,20 +45,25 @@ def paper(result: Curve, page: Page) -> None:
     for k, name in enumerate(coloured):
         colour, dash = page.line(k)
         good, at = drawn_places(result, x, name), marked(result, name)
+        if curve_film.ghost(result, name):
+            colour, dash = curve_film.GHOST, ":"
+        if name in result.bars:
+            curve_film.bar_on_paper(axes, result, name, good, colour, entry(name, 26), page.scale)
+            continue
         axes.plot(
             x[good],
             result.series[name][good],
             color=colour,
             linestyle=dash,
             label=entry(name, 26),
-            marker=_mark(page, k) if len(x) <= 30 and len(coloured) <= DIRECT_LABELS else "",
+            marker=_mark(page, k) if dotted(result, name, x, coloured) else "",
             markersize=2.2 * page.scale,
         )
         size = 5 * page.scale
         axes.plot(x[at], result.series[name][at], "D", color=colour, markersize=size, markeredgecolor="white")
     if rest:
         axes.plot([], [], color="#c4c4c4", linewidth=0.4 * page.scale, label=f"other ({len(rest):,} series)")
-    label_axes(page, axes, result.x_name, result.y_name)
+    label_axes(page, axes, "" if film else result.x_name, result.y_name)
     axes.set_ylim(span(result))
     if result.log_x:
         axes.set_xscale("log")
@@ -66,6 +71,9 @@ def paper(result: Curve, page: Page) -> None:
         axes.xaxis.set_minor_formatter("")
     if result.x_labels:
         crowd_paper.names_along(page, axes, result)
+    if film:
+        curve_film.strip_on_paper(film, result, page.greyscale)
+        label_axes(page, film, result.x_name, "")
     if 1 < len(result.series) <= DIRECT_LABELS:
         _paper_labels(axes, result, coloured, page)
     elif len(result.series) > 1:
@@ -75,6 +83,11 @@ def paper(result: Curve, page: Page) -> None:
 def _mark(page: Page, k: int) -> str:
     """Of the points of the k-th line: in grey its own, since marks hide dashes."""
     return MARKS[k % len(MARKS)][1] if page.greyscale else "o"
+
+
+def dotted(result: Curve, name: str, x: np.ndarray, coloured: list[str]) -> bool:
+    """Whether the places of a line have a dot."""
+    return len(x) <= 30 and len(coloured) <= DIRECT_LABELS and not curve_film.ghost(result, name)
 
 
 def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
@@ -101,6 +114,6 @@ def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
             (1.015, y),
             xycoords=("axes fraction", "data"),
             va="center",
-            color=readable(colour, WHITE),
+            color=curve_film.GHOST if curve_film.ghost(result, name) else readable(colour, WHITE),
             annotation_clip=False,
         )

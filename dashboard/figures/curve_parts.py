@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Curve, Estimate
+from dashboard.figures import curve_film
 from dashboard.figures.short_names import told_apart
 from dashboard.figures.style import MOST_CATEGORIES
 from dashboard.figures.text import plain
@@ -57,7 +58,7 @@ def notes(result: Curve) -> tuple[str, ...]:
         said.append("dashed grey: the null, what structureless data gives")
     if any(len(places) for places in result.marks.values()):
         said.append(f"diamonds: {plain(result.mark_name)}")
-    return tuple(said)
+    return (*said, *curve_film.notes(result))
 
 
 def drawn_places(result: Curve, x: np.ndarray, name: str) -> np.ndarray:
@@ -75,6 +76,8 @@ def span(result: Curve) -> tuple[float, float]:
     values = np.concatenate([np.asarray(v, float).ravel() for v in parts])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
+    if result.bars:  # bars stand on zero
+        low, high = min(low, 0.0), max(high, 0.0)
     size = max(abs(low), abs(high))
     if high - low <= ROUNDING * size or size < NOTHING:  # a flat line: what it differs by is rounding
         margin = 0.1 * size if size >= NOTHING else 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Curve
-from dashboard.figures import crowd_screen
+from dashboard.figures import crowd_screen, curve_film
 from dashboard.figures.contrast import readable
 from dashboard.figures.curve_axes import hovered, x_axis
 from dashboard.figures.curve_parts import (
@@ -32,6 +32,7 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
     coloured, rest = chosen(result)
     direct = len(result.series) <= DIRECT_LABELS
     height = height or (400 if direct else max(400, 130 + 20 * (len(coloured) + 2)))
+    height += curve_film.HIGHER * bool(len(curve_film.filmed(result)))
     figure = screen_figure(theme, result.title, notes(result), height=height, show_title=title)
     x, named = np.asarray(result.x, np.float32), {"text": hovered(result)} if result.x_labels else {}
     if result.log_x:  # Plotly would draw a line from the left edge instead of leaving these out
@@ -42,7 +43,7 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
             figure, x, result.series[name], theme.missing, f"other ({len(rest):,} series)", width=0.8, **group
         )
     for k, name in enumerate(coloured):
-        if name in result.low and name in result.high:
+        if name in result.low and name in result.high and name not in result.bars:
             good = drawn_places(result, x, name)
             ends = result.low[name][good], result.high[name][good]
             band(figure, x[good], *ends, theme.categories[k % 8])
@@ -58,12 +59,20 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
         look = {"dash": dash, "markers": direct and len(x) <= 60, "showlegend": not direct}
         hover = f"{label}<br>{at}: %{{y:.4g}}"
         good = drawn_places(result, x, name)
+        if name in result.bars:
+            curve_film.bar_on_screen(
+                figure, result, name, good, theme.categories[k % 8], label, hover, theme.muted
+            )
+            continue
+        colour = theme.categories[k % 8]
+        if curve_film.ghost(result, name):
+            look["dash"], look["markers"], colour = "dot", False, theme.muted
         said = {key: np.asarray(texts, object)[good].tolist() for key, texts in named.items()}
         line(
             figure,
             x[good],
             result.series[name][good],
-            theme.categories[k % 8],
+            colour,
             label,
             hover=hover,
             **look,
@@ -73,6 +82,7 @@ def screen(result: Curve, theme: Theme, *, height=None, title=True):
     axis = x_axis(result, x)
     figure.update_xaxes(title_text=markup(result.x_name, 80), exponentformat="power", **axis)
     figure.update_yaxes(title_text=markup(result.y_name, 44), range=span(result), exponentformat="power")
+    curve_film.strip_on_screen(figure, result)
     if direct and len(coloured) > 1:
         _direct(figure, result, coloured, theme, height)
     return figure
@@ -99,6 +109,7 @@ def _direct(figure, result: Curve, names: list[str], theme: Theme, height: int) 
     heights = label_heights([y for _, y in ends.values()], span(result), 17 / max(height - 120, 100))
     for (name, _), y in zip(ends.items(), heights, strict=True):
         colour = readable(theme.categories[names.index(name) % 8], theme.ground)
+        colour = theme.muted if curve_film.ghost(result, name) else colour
         figure.add_annotation(
             text=markup(name, 26),
             x=1.01,

@@ -77,7 +77,7 @@ _BY_KIND: dict[type[Result], dict[str, Check]] = {
     Table: {"rows": _number(1, MOST_ROWS)},
     Partition: {},
     Gallery: {"pictures": _ANY},
-    TokenMap: {"tokens": _ANY},
+    TokenMap: {"tokens": _ANY, "targets": _SWITCH},
     TokenFilm: {"show": _one_of("tokens", "score"), "opened": _TEXT, "boxes": _TEXT},
     Ledger: {"rows": _number(1, 200)},
 }  # fmt: skip

@@ -78,7 +78,7 @@ def on_screen(figure, result: Scatter) -> None:
     for one in placed(result):
         left, right, bottom, top = one.box
         figure.add_layout_image(
-            source=_address(np.asarray(result.pictures)[one.row]), xref="x", yref="y", x=left, y=bottom,
+            source=address(np.asarray(result.pictures)[one.row]), xref="x", yref="y", x=left, y=bottom,
             sizex=right - left, sizey=top - bottom, xanchor="left", yanchor="bottom", sizing="contain", layer="above",
         )  # fmt: skip
 
@@ -97,7 +97,7 @@ def on_paper(axes, result: Scatter, greyscale: bool = False) -> None:
         axes.autoscale(True)
 
 
-def _address(picture: np.ndarray) -> str:
+def address(picture: np.ndarray) -> str:
     from PIL import Image
 
     file = io.BytesIO()

@@ -137,7 +137,9 @@ def paper(result: Table, page: Page, **_ignored) -> None:
     axes = page.figure.add_subplot()
     axes.set_axis_off()
     lines = len(columns[0]) + 1
-    room = page.figure.get_figheight() / (LINE * page.scale)  # beside a high neighbour: more lines than there are
+    room = page.figure.get_figheight() / (
+        LINE * page.scale
+    )  # beside a high neighbour: more lines than there are
     axes.set_ylim(max(lines + 0.1, room / LOOSEST), -0.1)
     widths = np.array([max(len(t) for t in [h, *c]) + 2 for h, c in zip(heads, columns, strict=True)], float)
     stops = np.r_[0, np.cumsum(widths)]

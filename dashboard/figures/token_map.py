@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import TokenMap
-from dashboard.figures import token_colours, word_flow
+from dashboard.figures import token_colours, token_targets, word_flow
 from dashboard.figures.cells import nothing
 from dashboard.figures.over_pictures import see_through, see_through_on_paper, spread, under
 from dashboard.figures.paper import Page, scale_bar
@@ -89,7 +89,10 @@ def notes(result: TokenMap, *, greyscale=False, **_ignored) -> tuple[str, ...]:
     if not np.isfinite(shown).all():
         said.append("white: no value there" if greyscale else "grey: no value there")
     if on_grid(result) and result.leading:
-        said.append(f"{result.leading} token(s) outside the picture: in the table only")
+        one = result.leading == 1
+        said.append(
+            f"{result.leading} {'token that is' if one else 'tokens that are'} not on the picture: in the table only"
+        )
     if result.grid is not None and not on_grid(result):
         said.append("the tokens do not fill the grid, so they are drawn in a row")
     if result.colours is None and (
@@ -99,6 +102,8 @@ def notes(result: TokenMap, *, greyscale=False, **_ignored) -> tuple[str, ...]:
         in_grey = "lighter than the middle of the scale: below it; darker: above"
         without = "the pictures below are left out: they are grey as well"
         said.append((in_grey if flowing else without) if greyscale else _scale_words(result))
+    if result.asked is not None and not (on_grid(result) and result.asked < result.leading):
+        said.append(token_targets.RING)
     return tuple(said)
 
 
@@ -115,9 +120,9 @@ def _scale_words(result: TokenMap) -> str:
     return f"no colour at 0, full colour at {full}, the same for every sample of the store{more}"
 
 
-def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=True):
+def screen(result: TokenMap, theme: Theme, *, tokens=None, targets=False, height=None, title=True):
     """Plotly figure; `tokens` (per sample a list of token texts) are shown by the pointer and, when few, in the
-    cells."""
+    cells. `targets`: tokens can be clicked, where they can be chosen."""
     import plotly.graph_objects as go
 
     if result.colours is not None:
@@ -128,14 +133,14 @@ def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=Tr
     low, high, diverging = _limits(result)
     if word_flow.fits(result):
         return word_flow.screen(
-            result, theme, (low, high, diverging), notes(result), height=height, title=title
+            result, theme, (low, high, diverging), notes(result), targets=targets, height=height, title=title
         )
     scale = steps(theme.diverging if diverging else theme.sequential)
     if on_grid(result) and result.pictures is not None:
         scale = see_through(theme, low, high, diverging)
     axis = {"colorscale": scale, "cmin": low, "cmax": high, "colorbar": colour_bar(result.value_name, theme)}
     if on_grid(result):
-        figure = _screen_grid(result, theme, height, title)
+        figure = _screen_grid(result, theme, height, title, targets)
     else:
         lines = np.asarray(result.values, np.float32)[:MOST_LINES]
         figure = screen_figure(
@@ -154,6 +159,7 @@ def screen(result: TokenMap, theme: Theme, *, tokens=None, height=None, title=Tr
             showline=False,
         )
         figure.update_xaxes(title_text="token", showline=False)
+        _choosable(figure, result, lines.shape, targets)
     figure.update_layout(coloraxis=axis)
     return figure
 
@@ -187,7 +193,39 @@ def _token_texts(lines: np.ndarray, tokens) -> dict:
     }
 
 
-def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
+def _choosable(figure, result: TokenMap, shape: tuple[int, int], targets: bool) -> None:
+    """Of maps in a row marks to click, and the one that asks."""
+    if targets and token_targets.few(result):
+        columns = np.arange(shape[1])
+        for k in range(shape[0]):
+            figure.add_trace(token_targets.trace(result, k, columns, columns, np.full(shape[1], k), 14))
+    if result.asked is not None:
+        at = result.asked
+        _ringed(figure, at - 0.5, at + 0.5, -0.5, shape[0] - 0.5)
+
+
+def _panel_choosable(figure, result: TokenMap, k: int, targets: bool, panel: dict) -> None:
+    """The same of one panel of a grid."""
+    wide = int(result.grid[1])
+    if targets and token_targets.few(result):
+        cells = np.arange(int(result.grid[0]) * wide)
+        figure.add_trace(
+            token_targets.trace(
+                result, k, result.leading + cells, cells % wide, cells // wide, 120 / wide, **panel
+            )
+        )
+    if result.asked is not None and result.asked >= result.leading:
+        i, j = divmod(result.asked - result.leading, wide)
+        axes = {"xref": panel["xaxis"], "yref": panel["yaxis"]}
+        _ringed(figure, j - 0.5, j + 0.5, i - 0.5, i + 0.5, **axes)
+
+
+def _ringed(figure, *box: float, **axes) -> None:
+    for shape in token_targets.ring(*box, **axes):
+        figure.add_shape(shape)
+
+
+def _screen_grid(result: TokenMap, theme: Theme, height, title: bool, targets: bool = False):
     import plotly.graph_objects as go
 
     pictures = _pictures(result, _most(result))
@@ -225,6 +263,7 @@ def _screen_grid(result: TokenMap, theme: Theme, height, title: bool):
                     **panel,
                 )
             )
+        _panel_choosable(figure, result, k, targets, panel)
         look = {
             "showarrow": False,
             "xanchor": "center",
@@ -308,6 +347,9 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
                     axes.imshow(pictures[k], **look)
                 else:
                     axes.imshow(token_colours.panels(result, k + 1, True)[k], interpolation="nearest")
+                if result.asked is not None and result.asked >= result.leading:
+                    i, j = divmod(result.asked - result.leading, int(result.grid[1]))
+                    token_targets.ring_on_paper(axes, page, j - 0.5, i - 0.5, 1, 1)
                 axes.set_title(shorten(_name(result, k), 14 if _small(result) else 28), pad=2)
     elif result.colours is not None:
         names = [_name(result, k) for k in range(min(len(result.values), MOST_LINES))]
@@ -330,6 +372,8 @@ def _paper_lines(axes, result: TokenMap, page: Page, tokens, look: dict) -> None
         range(len(lines)) if fits else [],
         [shorten(_name(result, k), 24) for k in range(len(lines))] if fits else [],
     )
+    if result.asked is not None:
+        token_targets.ring_on_paper(axes, page, result.asked - 0.5, -0.5, 1, len(lines))
     axes.set_xlabel("token")
     axes.xaxis.get_major_locator().set_params(integer=True)
     if tokens is not None and len(lines) == 1 and lines.shape[1] <= 40:
@@ -345,7 +389,12 @@ def table(result: TokenMap, **_ignored) -> dict[str, np.ndarray]:
     rows = np.array([plain(name) for name in result.names]) if result.names else np.asarray(result.samples)
     return {
         "picture" if result.names else "sample": np.repeat(rows[:n], width),
-        "token": np.tile(np.arange(width), n),
+        "token": np.tile(np.arange(width) if result.tokens is None else np.asarray(result.tokens), n),
+        **(
+            {"called": np.tile(np.array([plain(name) for name in result.token_names]), n)}
+            if result.token_names
+            else {}
+        ),
         _value_head(result): values.ravel(),
         **token_colours.columns(result),
     }
@@ -354,6 +403,10 @@ def table(result: TokenMap, **_ignored) -> dict[str, np.ndarray]:
 def _value_head(result: TokenMap) -> str:
     name = plain(result.value_name) or "value"
     return name if name not in ("sample", "picture", "token") else name + " value"
+
+
+def _called(result: TokenMap, column: int) -> str:
+    return plain(result.token_names[column]) if result.token_names else f"token {column}"
 
 
 def _begun(text: str) -> str:
@@ -373,6 +426,6 @@ def words(result: TokenMap) -> str:
         if np.isfinite(values[i]).any():
             best = int(np.nanargmax(values[i]))
             parts.append(
-                f"{_begun(plain(_name(result, i)))}: strongest at token {best} ({number(values[i, best])})."
+                f"{_begun(plain(_name(result, i)))}: strongest at {_called(result, best)} ({number(values[i, best])})."
             )
     return " ".join(parts)

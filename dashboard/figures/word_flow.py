@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import TokenMap
+from dashboard.figures import token_targets
 from dashboard.figures.over_pictures import DENSEST, NEGATIVE, POSITIVE
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.sheet import Sheet
@@ -51,7 +52,7 @@ def laid_out(
     return placed, names, line - 1
 
 
-def screen(result: TokenMap, theme: Theme, limits, notes, *, height=None, title=True):
+def screen(result: TokenMap, theme: Theme, limits, notes, *, targets=False, height=None, title=True):
     """Plotly figure."""
     import plotly.graph_objects as go
 
@@ -68,15 +69,25 @@ def screen(result: TokenMap, theme: Theme, limits, notes, *, height=None, title=
         shapes.append({**box, "y0": line - 0.42, "y1": line + 0.32, "fillcolor": colour, "opacity": 0.6 * dense,
                        "layer": "below"})  # fmt: skip
         shapes.append({**box, "y0": line + 0.34, "y1": line + 0.46, "fillcolor": colour, "opacity": dense})
+        if t == result.asked:
+            shapes += token_targets.ring(column - 0.3, column + len(word) + 0.3, line - 0.48, line + 0.5)
     places = np.array([[column + len(word) / 2, line] for _, _, line, column, word in placed], np.float32)
     said = [f"token {t}: {markup(w, LONGEST)}<br>{number(values[k, t])}" for k, t, _, _, w in placed]
     font = {"family": "monospace", "size": 12, "color": theme.text}
+    pointed = {"hovertext": said, "hovertemplate": "%{hovertext}<extra></extra>"}
+    chosen = targets and token_targets.few(result)
     figure.add_trace(
         go.Scatter(
             x=places[:, 0], y=places[:, 1], text=[markup(w, LONGEST) for *_, w in placed], mode="text",
-            showlegend=False, textfont=font, hovertext=said, hovertemplate="%{hovertext}<extra></extra>",
+            showlegend=False, textfont=font, unselected={"textfont": {"color": theme.text}},
+            **({"hoverinfo": "skip"} if chosen else pointed),  # the marks over them say it
         )
     )  # fmt: skip
+    if chosen:
+        for k in range(len(result.values)):
+            mine = np.array([p[0] == k for p in placed])
+            columns = np.array([p[1] for p in placed])[mine]
+            figure.add_trace(token_targets.trace(result, k, columns, places[mine, 0], places[mine, 1], 14))
     nowhere = np.full(2, np.nan, np.float32)
     marker = {"color": [low, high], "coloraxis": "coloraxis"}
     figure.add_trace(
@@ -149,6 +160,8 @@ def paper(axes, result: TokenMap, page, look: dict) -> None:
                                  linewidth=0))  # fmt: skip
         axes.text(column + len(word) / 2, line, word, ha="center", va="center", family="monospace", size=points,
                   color=ink, parse_math=False)  # fmt: skip
+        if t == result.asked:
+            token_targets.ring_on_paper(axes, page, column - 0.3, line - 0.48, len(word) + 0.6, 0.98)
     for line, name in names:
         axes.text(
             0, line, shorten(name, int(columns)), va="center", weight="bold", size=points, parse_math=False

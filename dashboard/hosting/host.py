@@ -6,6 +6,8 @@ Nothing here on one's own machine: `current()` is None, everybody is the owner, 
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +24,9 @@ from dashboard.hosting.sign_in import Identity, NotLetIn
 from dashboard.hosting.sign_outs import SignOuts
 
 NOBODY = Person("", "none")
+REMEMBERED_S = (
+    0.1  # for so long one run of a page, which asks some thirty times, takes a visitor for the same
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Host:
 
 
 _current: Host | None = None
+_just_now = threading.local()  # a run of a page has a thread to itself
 
 
 def begin(settings: Settings | None = None) -> Host:
@@ -91,16 +97,33 @@ def identity() -> Identity | None:
 
 
 def visitor() -> Person:
-    """Whoever asks now, with her role in the workspace that she looks at. For `access.told_by`."""
+    """Whoever asks now, with her role in the workspace that she looks at. For `access.told_by`. Within one run of a
+    page it is asked anew after REMEMBERED_S; the gate asks at every click."""
     from dashboard import state
 
+    run, workspace = _run(), state.workspace_name()
+    found, of, where, until = getattr(_just_now, "visitor", (NOBODY, None, "", 0.0))
+    if run is None or of is not run or where != workspace or time.monotonic() > until:
+        found = _visitor(workspace)
+        _just_now.visitor = found, run, workspace, time.monotonic() + REMEMBERED_S
+    return found
+
+
+def _run() -> object | None:
+    """What one run of a page has to itself: Streamlit makes the places that it writes to anew for each."""
+    from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
+
+    return getattr(get_script_run_ctx(suppress_warning=True), "cursors", None)
+
+
+def _visitor(workspace: str) -> Person:
     try:
         found = identity()
     except NotLetIn:
         found = None
     if found is None:
         return NOBODY
-    return Person(found.email, _current.role(state.workspace_name(), found.email), found.id)
+    return Person(found.email, _current.role(workspace, found.email), found.id)
 
 
 def written_down(person: Person, role: str, doing: str, allowed: bool) -> None:

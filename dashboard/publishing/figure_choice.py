@@ -15,6 +15,7 @@ from analysis.people.things import Thing
 from analysis.results import Result
 from analysis.sharing.baskets.basket import KEPT
 from analysis.sharing.baskets.shelf import Baskets, digest_of
+from analysis.sharing.recipes import taps_read
 from analysis.workspace import Workspace
 from dashboard.baskets.panels import Ready, ready
 from dashboard.figures.text import listed
@@ -159,7 +160,7 @@ def _read(path: Path) -> dict:
 
 def _made(workspace: Workspace, recipe: dict, file: str) -> tuple[Result, str]:
     names = [str(one["name"]) for one in recipe["inputs"]]
-    for one in recipe["inputs"]:
+    for one in taps_read(recipe):
         now = workspace.activations(str(one["name"])).digest
         if one.get("digest") not in (None, now):
             raise InputError(f"{one['name']} has changed since {file} was made", "the same activations")

@@ -28,7 +28,8 @@ def page() -> None:
     tap = listed_tap(state.workspace(), *current)
     unit = state.param("unit", -1, range(len(tap.table["unit"])))
     if unit >= 0:
-        feature_card.draw(Unit(store, ":".join(current), unit, tap.unit_names), feature_table.asked(tap))
+        shown = Unit(store, ":".join(current), unit, tap.unit_names)
+        feature_card.draw(shown, feature_table.asked(tap), unit in tap.stars)
         return
     st.title("Features")
     with errors.shown():

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import errors, forms, state
 from dashboard.browse.token_questions import (
     ABOUT_FILM,
+    ASKERS,
     FILM,
     QUESTIONS,
     carried,
@@ -19,13 +20,17 @@ from dashboard.components import (
     explained_sample,
     nothing_yet,
     questions,
+    token_asker,
     token_choices,
     token_film,
 )
 
 RESETS = ("p.", "seed", "ask", "tap2", "step", "show", "s.", "b.", "open", "boxes")  # of the view before
-ANSWERS = {"attention_atlas": attention_atlas.draw}
-STARTS = 20.0  # seconds of work that a question may start by being asked
+ANSWERS = {"attention_atlas": attention_atlas.draw} | dict.fromkeys(ASKERS, token_asker.draw)
+STARTS, PICKED = (
+    20.0,
+    120.0,
+)  # seconds of work that a question may start by being asked, or by a click on its answer
 TITLES = {FILM: "Film"} | {name: view.title for name, view in QUESTIONS.items()}
 
 
@@ -54,8 +59,14 @@ def page() -> None:
             token_choices.made_for(shown, ":".join(state.current_tap()))
         if shown == "rules":
             token_choices.rules_in_words()
-        questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_asked, starts_below=STARTS,
+        questions.draw(QUESTIONS[shown].asks, shown, answers=ANSWERS, given=_asked, starts_below=_starts_below(),
                        keeps=carried)  # fmt: skip
+
+
+def _starts_below() -> float:
+    """A token that was clicked is asked for already."""
+    setting = ASKERS.get(state.param("ask", "", list(ASKERS)))
+    return PICKED if setting in state.params(forms.PREFIX) else STARTS
 
 
 def _asked(method) -> dict:

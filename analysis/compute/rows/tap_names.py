@@ -22,3 +22,16 @@ def tap_names(names: Sequence[str]) -> tuple[str, ...]:
         free = (other for other in numbered if other not in names and other not in out)
         out.append(name if names.count(name) == 1 else next(free))
     return tuple(out)
+
+
+def checkpoint_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The same of the checkpoints of a series: the store alone, also of two, where the tap is the same in each."""
+    parts = [name.partition(":") for name in names]
+    stores = {store for store, _, _ in parts}
+    if (
+        len(stores) == len(parts)
+        and all(sep for _, sep, _ in parts)
+        and len({tap for _, _, tap in parts}) == 1
+    ):
+        return tuple(store for store, _, _ in parts)
+    return tap_names(names)

@@ -15,7 +15,8 @@ Fisher's intervals.
 Cost: one pass, O(n P C) for each of the random groupings too, O(n g² P).
 
 References: R. Saini et al. (2020), "ULSAM: ultra-lightweight subspace attention module for compact convolutional neural
-networks"; Y. Benjamini & Y. Hochberg (1995).
+networks"; B. Ko et al. (2022), "Group generalized mean pooling for vision transformer", for heads as groups; Y.
+Benjamini & Y. Hochberg (1995).
 """
 
 from __future__ import annotations
@@ -164,6 +165,6 @@ METHODS = (
         summary="Whether groups of channels look at different places: correlation of their maps.",
         params=ChannelGroupAgreementParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="scaling a sample; reordering channels inside a group",
-        papers=("ULSAM: ultra-lightweight subspace attention",),
+        papers=("ULSAM: ultra-lightweight subspace attention", "Group Generalized Mean Pooling for Vision Transformer"),
     ),
 )  # fmt: skip

@@ -39,6 +39,7 @@ from analysis.compute.statistics.sample_groups import jackknife_half, sample_gro
 from analysis.errors import InputError, ParameterError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.asked_place import asked_place, place_name
 from analysis.tokens.attention.biases import (
     Biases,
     followed,
@@ -122,11 +123,11 @@ def attention_bias(
     progress(1.0, "done")
     most = max(float(np.abs(m).max()) for m in maps) or 1.0
     return TokenMap(
-        title=f"Bias of attention around token {query}: {found.what}, sample {params.sample}",
+        title=f"Bias of attention around {place_name(query, found.grid)}: {found.what}, sample {params.sample}",
         samples=np.full(len(maps), params.sample), values=np.pad(np.stack(maps), ((0, 0), (found.leading, 0)),
                                                                   constant_values=np.nan),
         value_name="bias of a logit, less its mean", grid=found.grid, leading=found.leading, names=NAMES[: len(maps)],
-        ends=(-most, most),
+        ends=(-most, most), **asked_place(query, found.tokens, found.grid, found.leading),
         estimates=told, reading=_reading(told, found.of_rows), caveats=(*found.notes, *_caveats(found, used, names)),
     )  # fmt: skip
 
@@ -252,7 +253,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_bias", family="tokens", title="Bias of attention", version=3, function=attention_bias,
+        id="attention_bias", family="tokens", title="Bias of attention", version=4, function=attention_bias,
         summary="What attention adds to query times key: by offset, by place, by sample, and as landmarks move.",
         params=AttentionBiasParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

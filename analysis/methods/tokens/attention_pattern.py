@@ -37,7 +37,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import ParameterError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.attention.drawn import asker_name, beside_the_picture, drawn, patches_last
+from analysis.tokens.attention.drawn import asker_name, beside_the_picture, drawn, listed_name, patches_last
 from analysis.tokens.attention.heads import HeadReader, answering, asked_head, heads_of
 from analysis.tokens.attention.measures import KEYS, keys_for
 from analysis.tokens.attention.position_null import FEWEST, even_rows, others_interval, others_rows
@@ -98,8 +98,9 @@ def attention_pattern(
     query = int(answering(reader.layout)[at]) if params.query is None else params.query
     if query >= reader.tokens or not reader.layout.present[at, query]:
         raise ParameterError(
-            f"query = {query}", f"a token of the sample, 0 to {int(reader.layout.present[at].sum()) - 1}"
-        )
+            f"query = {query}", f"a token of the sample, 0 to {int(reader.layout.present[at].sum()) - 1}",
+            "Choose another, or none: then the class token asks, or the last of a text",
+        )  # fmt: skip
     rows, may = reader.rows(layer, head, query, query + 1), reader.allowed(query, query + 1)
     null = others_rows(rows, may)
     progress(0.8, "what tokens receive")
@@ -122,6 +123,7 @@ def _map(reader: HeadReader, at, layer, head, query, found, got) -> TokenMap:
     there = reader.layout.present[at]
     share = may[at].sum() * np.stack([rows[at], null[at], rows[at] - null[at]])
     values = np.vstack([share, got])[:, there][:, patches_last(reader, at)]
+    tokens = np.flatnonzero(there)[patches_last(reader, at)]
     grid, leading, picture, words = drawn(reader, at)
     beside = beside_the_picture(reader, at, words, share[0, there]) if grid and leading else ""
     asked = reader.layout.present[:, query]
@@ -134,7 +136,9 @@ def _map(reader: HeadReader, at, layer, head, query, found, got) -> TokenMap:
         caveats=(*reader.notes, *_caveats(beside)),
         samples=np.full(len(values), reader.samples[at]), values=values, value_name="times an even share",
         grid=grid, leading=leading, names=NAMES, pictures=None if picture is None else picture[None],
-        words=(words,) if words and grid is None else (),
+        words=(words,) if words and grid is None else (), tokens=tokens,
+        token_names=tuple(listed_name(reader, at, int(t), words) for t in tokens),
+        asked=int(np.flatnonzero(tokens == query)[0]),
     )  # fmt: skip
 
 
@@ -214,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_pattern", family="tokens", network="attention",
-        title="What one head looks at", version=3, function=attention_pattern,
+        title="What one head looks at", version=4, function=attention_pattern,
         summary="One query of one head in one sample, on the image or the words, beside what places alone would give.",
         params=AttentionPatternParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of the other samples; one constant added to all scores of a query",

@@ -35,6 +35,7 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.linear.ranking_axes import spearman
 from analysis.compute.machine import machine
 from analysis.compute.statistics.draw_ends import band
+from analysis.errors import InputError
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.drawn import asker_name, beside_the_picture, drawn, patches_last
@@ -86,11 +87,17 @@ def attention_rollout(
 
     Raises
     ------
-    NotFound, NotEnoughData
-        No such sample; fewer than two samples of two tokens.
+    NotFound, NotEnoughData, InputError
+        No such sample; fewer than two samples of two tokens; recorded weights below 0.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     reader = heads_of(tap, params.maximum_samples, rng, params.source, progress, also=params.sample)
+    if reader.signed:
+        raise InputError(
+            f"{tap.name} has weights of attention below 0",
+            "rows of shares, which a rollout multiplies",
+            "Ask what function each head applies, or for the mixing matrix",
+        )
     at, readouts = int(np.flatnonzero(reader.samples == params.sample)[0]), answering(reader.layout)
     rows = rollouts(reader, readouts, lambda f, doing="": progress(0.4 + 0.3 * f, doing))
     progress(0.7, "slopes and flow")

@@ -33,19 +33,11 @@ from analysis.compute.statistics.sample_groups import mean_interval, share_inter
 from analysis.errors import NotEnoughData
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.chance import as_many_at_random
 from analysis.tokens.coverage import bare, boxes_of, cells_of, chance_bare, hole
-from analysis.tokens.over_samples import (
-    ALL,
-    RULES_HELP,
-    Ran,
-    Said,
-    allowed_rules,
-    asked_rules,
-    cost_of,
-    count_of,
-    run_rules,
-)
-from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
+from analysis.tokens.judged_rules import judged
+from analysis.tokens.over_samples import ALL, RULES_HELP, Ran, cost_of, count_of
+from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.survivors import STANDING, survivors_of
 
 INSIDE = "those, and tokens merged into another"
@@ -86,7 +78,7 @@ def coverage_holes(
     Returns
     -------
     Table
-        A line for each rule. Estimates: bare cells of each, and the recall of the box.
+        A line for each rule. Estimates: bare cells of each, the recall of the box, and the largest hole.
 
     Raises
     ------
@@ -96,28 +88,16 @@ def coverage_holes(
         An unknown rule; none that these tokens allow; fewer than two samples of two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    chosen, said = asked_rules(params.rules, controls=True), Said()
-    who, notes = subject(
-        tap,
-        params.maximum_samples,
-        rng,
-        params.source,
-        lambda f, doing="": progress(0.1 * f, doing),
-        attention=False,
-    )
-    seed, parts, grid = int(rng.integers(2**31)), {}, None
-    for ran in run_rules(who, chosen, [params.share], rng, progress, said, (0.1, 0.95)):
+    grid = None
+
+    def of_batch(ran, drawn):
+        nonlocal grid
         grid = ran.dump.layout.grid
-        parts.setdefault(ran.rule.id, []).append(
-            _of_batch(ran, params, np.random.default_rng([seed, ran.part.start]))
-        )
-    chosen = allowed_rules(chosen, said)
-    found = {
-        one.title: {k: np.concatenate([p[k] for p in parts[one.id]], axis=1) for k in parts[one.id][0]}
-        for one in chosen
-    }
-    progress(1.0, "done")
-    notes = (*notes, *said.lines, *_caveats(who, params, chosen, grid))
+        return _of_batch(ran, params, drawn)
+
+    made = judged(tap, params, [params.share], of_batch, rng, progress, controls=True)
+    found = {one.title: made.values[one.id, params.share] for one in made.rules}
+    notes = (*made.notes, *_caveats(made.who, params, made.rules, grid))
     return _table(found, params, notes, tap.shape[1])
 
 
@@ -130,8 +110,7 @@ def _of_batch(ran: Ran, params: CoverageHolesParams, rng: np.random.Generator) -
         kept = (state.owner >= 0) & layout.free
     placed = layout.free & (cells.place >= 0)
     left, counts = cells.of(kept), (kept & placed).sum(axis=1)
-    order = np.where(placed, rng.random(placed.shape), np.inf).argsort(axis=1).argsort(axis=1)
-    drawn = cells.of(order < counts[:, None])
+    drawn = cells.of(as_many_at_random(placed, counts, rng))
     out = {
         HOLE: np.stack([hole(cells.there, left), hole(cells.there, drawn)]).astype(float),
         BARE: np.stack([bare(cells.there, left), chance_bare(cells.there, counts)]),
@@ -162,6 +141,7 @@ def _table(found, params: CoverageHolesParams, notes, d: int) -> Table:
     if has_box:
         told += [_estimate(f"recall in the box, {name}", x[RECALL], d, "exact, as many at random")
                  for name, x in found.items()]  # fmt: skip
+    told += [_of_hole(f"largest hole, {name}", x[HOLE], d) for name, x in found.items()]
     return Table(
         title=f"What is left uncovered: {params.share:.0%} of the tokens left", columns=columns, index="rule",
         sort="bare cells", help={k: v for k, v in HELP.items() if k in columns}, estimates=tuple(told),
@@ -182,6 +162,14 @@ def _estimate(name: str, values: np.ndarray, d: int, null: str) -> Estimate:
     ends = share_interval(values[0]) if alike else mean_interval(values[0], 0.0, 1.0)
     return Estimate(name, float(values[0].mean()), **ends, null=float(values[1].mean()),
                     null_method=null, n=values.shape[1], d=d, estimator="mean over samples")  # fmt: skip
+
+
+def _of_hole(name: str, values: np.ndarray, d: int) -> Estimate:
+    """Sides are counts without an upper end; where they are all alike there is no spread to go by."""
+    ends = mean_interval(values[0], 0.0) if np.ptp(values[0]) else {"interval": "none: alike in all samples"}
+    return Estimate(name, float(values[0].mean()), **ends, null=float(values[1].mean()), unit="cells",
+                    null_method="as many tokens kept at random, drawn once a sample", n=values.shape[1], d=d,
+                    estimator="side of the largest square without a survivor, mean over samples")  # fmt: skip
 
 
 def _reading(found) -> str:
@@ -235,7 +223,7 @@ METHODS = (
         network="blocks",
         title="Holes and boxes",
         summary="What rules leave no token of: the largest hole, bare cells, recall in boxes, beside random keep.",
-        version=3,
+        version=4,
         function=coverage_holes,
         params=CoverageHolesParams,
         result=Table,

@@ -26,21 +26,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.statistics.sample_groups import mean_interval
-from analysis.results import Curve, Estimate
+from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.over_samples import (
-    ALL,
-    RULES_HELP,
-    Ran,
-    Said,
-    allowed_rules,
-    asked_rules,
-    cost_of,
-    count_of,
-    run_rules,
-)
-from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
+from analysis.tokens.judged_rules import judged, kept_at_random, less_than_random, lines
+from analysis.tokens.over_samples import ALL, RULES_HELP, Ran, cost_of, count_of
+from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.token_graph import distance, edges, groups, lifted, spectrum
 
 SHARES, TOLD = (0.8, 0.6, 0.4, 0.2), 0.4
@@ -77,26 +67,23 @@ def graph_spectrum(
         An unknown rule; none that these tokens allow; fewer than two samples of two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    chosen, said, found = asked_rules(params.rules), Said(), {}
-    who, notes = subject(tap, params.maximum_samples, rng, params.source,
-                         lambda f, doing="": progress(0.1 * f, doing), attention=False)  # fmt: skip
-    seed = int(rng.integers(2**31))
-    for ran in run_rules(who, chosen, SHARES, rng, progress, said, (0.1, 0.95)):
-        drawn = np.random.default_rng([seed, ran.part.start])
-        found.setdefault((ran.rule.id, ran.share), []).append(of_batch(ran, drawn))
-    chosen = allowed_rules(chosen, said)
-    made = {key: np.concatenate(parts, axis=1) for key, parts in found.items()}
-    progress(1.0, "done")
-    return _curve(who, chosen, made, (*notes, *said.lines), tap.shape[1])
+    found = judged(tap, params, SHARES, of_batch, rng, progress)
+    told = less_than_random(found, TOLD, "nearer than random keep", tap.shape[1], "share of Σ λ")
+    return Curve(
+        title="Does the token graph keep its spectrum?", x=np.array(SHARES), x_name="share of tokens left",
+        y_name="Σ |λ - λ'| over Σ λ", **lines(found, SHARES), estimates=told, reading=_reading(found, told), caveats=(
+            *found.notes,
+            f"{found.who.n:,} samples of {found.who.what}; tokens as they are behind the last layer with all there.",
+            "Dropped tokens are put to the survivor nearest to them.",
+        ),
+    )  # fmt: skip
 
 
 def of_batch(ran: Ran, rng: np.random.Generator) -> np.ndarray:
     """(2, B) the distance, and that of as many tokens kept at random."""
     x, free = np.asarray(ran.dump.recorded["hidden"][-1], np.float64), ran.dump.layout.free
-    owner = ran.run.states[-1].owner
-    kept = ((owner == np.arange(free.shape[1])) & free).sum(axis=1)
-    order = np.where(free, rng.random(free.shape), np.inf).argsort(axis=1).argsort(axis=1)
-    chance = np.where(free & (order < kept[:, None]), np.arange(free.shape[1]), -1)
+    owner, drawn = ran.run.states[-1].owner, kept_at_random(ran, rng)
+    chance = np.where(drawn, np.arange(free.shape[1]), -1)
     out = np.zeros((2, len(x)))
     for side, of in enumerate((owner, chance)):
         out[side] = [
@@ -105,37 +92,9 @@ def of_batch(ran: Ran, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def _curve(who, chosen, made, notes, d: int) -> Curve:
-    lines: tuple[dict, dict, dict, dict] = ({}, {}, {}, {})
-    for one in chosen:
-        each = [made[one.id, share] for share in SHARES]
-        ends = [mean_interval(x[0], 0.0) for x in each]
-        mean = [float(x[0].mean()) for x in each]
-        of = (mean, [e.get("low", m) for e, m in zip(ends, mean, strict=True)],
-              [e.get("high", m) for e, m in zip(ends, mean, strict=True)], [x[1].mean() for x in each])  # fmt: skip
-        for line, values in zip(lines, of, strict=True):
-            line[one.title] = np.array(values)
-    told = tuple(_estimate(one, made[one.id, TOLD], d) for one in chosen)
-    return Curve(
-        title="Does the token graph keep its spectrum?", x=np.array(SHARES), x_name="share of tokens left",
-        y_name="Σ |λ - λ'| over Σ λ", series=lines[0], low=lines[1], high=lines[2], null=lines[3], estimates=told,
-        reading=_reading(chosen, made, told), caveats=(
-            *notes, f"{who.n:,} samples of {who.what}; tokens as they are behind the last layer with all there.",
-            "Dropped tokens are put to the survivor nearest to them.",
-        ),
-    )  # fmt: skip
-
-
-def _estimate(one, values: np.ndarray, d: int) -> Estimate:
-    nearer = values[1] - values[0]
-    return Estimate(f"nearer than random keep, {one.title}", float(nearer.mean()), **mean_interval(nearer), null=0.0,
-                    null_method="as many tokens kept at random", n=len(nearer), d=d, unit="share of Σ λ",
-                    estimator=f"difference at {TOLD:.0%} of the tokens, paired by sample")  # fmt: skip
-
-
-def _reading(chosen, made, told) -> str:
-    best = min(chosen, key=lambda one: made[one.id, TOLD][0].mean())
-    x = made[best.id, TOLD].mean(axis=1)
+def _reading(found, told) -> str:
+    best = min(found.rules, key=lambda one: found.values[one.id, TOLD][0].mean())
+    x = found.values[best.id, TOLD].mean(axis=1)
     beyond = sum(e.low is not None and e.low > 0 for e in told)
     return (
         f"With {TOLD:.0%} of the tokens left {best.title} keeps the spectrum best: it moves by {x[0]:.1%} of its sum "

@@ -36,7 +36,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import refuse_few
 from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, TokenMap
-from analysis.sources.input_influence import Influence, input_influence, with_one
+from analysis.sources.input_influence import Influence, input_influence
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers.fields import NUMBERS, derivative, measured, recurrence
 from analysis.tokens.mixers.reading import MOST_TOKENS, row_tokens
@@ -49,7 +49,11 @@ PLACES = {"in the middle": (0.5, 0.5), "a quarter from the corner": (0.25, 0.25)
 @dataclass(frozen=True)
 class InfluenceMapParams:
     sample: int | None = param(
-        None, "The sample that is drawn by itself; automatic: the first read.", low=0, high=1_000_000_000
+        None,
+        "The sample that is drawn by itself, counted in no mean where it was not read for it; automatic: the "
+        "first read.",
+        low=0,
+        high=1_000_000_000,
     )
     scale: float = param(0.5, "Power that is drawn, so that small shares are seen.", low=0.1, high=1.0)
     directions: int = param(4, "Random directions of what the layer gives.", low=1, high=64)
@@ -86,13 +90,13 @@ def influence_map(
     refuse_few(f"places of {tap.name} that anything reaches", int(good.sum()), FEWEST, "sample(s)")
     told = _estimates(maps[good, 0], tap.shape[1])
     grid = maps.shape[2:]
-    shown = np.stack([*maps[good].mean(axis=0), maps[0, 0]]).reshape(len(PLACES) + 1, -1)
+    shown = np.stack([*maps[good].mean(axis=0), found.one[0]]).reshape(len(PLACES) + 1, -1)
     progress(1.0, "done")
     return TokenMap(
         title=f"What reaches a place of {where}", samples=np.arange(len(shown)), grid=grid,
-        values=(shown / shown.max(axis=1, keepdims=True)) ** params.scale,
+        values=(shown / np.maximum(shown.max(axis=1, keepdims=True), LEAST)) ** params.scale,
         value_name=f"(share / largest)^{params.scale:g}",
-        names=(*(f"{name}, mean" for name in PLACES), f"sample {found.samples[0]}, in the middle"),
+        names=(*(f"{name}, mean" for name in PLACES), f"sample {found.drawn}, in the middle"),
         pictures=None if found.pictures is None else found.pictures[[0] * len(PLACES) + [1]],
         estimates=told, reading=_reading(told, grid), caveats=(*notes, *_caveats(found, good, params)),
     )  # fmt: skip
@@ -107,19 +111,26 @@ def _influence(tap, params, rng, progress) -> tuple[Influence, tuple[str, ...], 
             return found, (found.note,), tap.name
         except (InputError, NotFound) as error:
             why = (f"The network is not run: {str(error).split('. ')[0]}.",)
-    most = params.maximum_samples if params.sample is None else tap.layout.n_samples
-    rows = row_tokens(tap, most, rng, lambda f, doing="": progress(0.4 * f, doing))
-    grid = rows.grid or (1, max(int(c.max()) for c in rows.cell) + 1)
+    rows = row_tokens(
+        tap, params.maximum_samples, rng, lambda f, doing="": progress(0.4 * f, doing), params.sample
+    )
+    read, one = rows.seen.n_samples, 0 if params.sample is None else list(rows.samples).index(params.sample)
+    grid = rows.grid or (1, max(int(c.max()) for c in rows.cell[:read]) + 1)
     if grid[0] * grid[1] > MOST_TOKENS:
         raise InputError(f"a grid of {grid[0]} x {grid[1]} tokens", f"at most {MOST_TOKENS:,} tokens")
-    maps, some = [], with_one(rows.samples, params.maximum_samples, rng, params.sample)
-    for i, at in enumerate(some):
-        progress(0.4 + 0.55 * i / len(some), "differentiating rows")
-        x, cell = rows.x[at], rows.cell[at]
+    maps = []
+    for i, (x, cell) in enumerate(zip(rows.x, rows.cell, strict=True)):
+        progress(0.4 + 0.55 * i / len(rows.x), "differentiating rows")
         maps.append([_of_rows(x, cell, grid, place, params.directions, rng) for place in PLACES.values()])
     said = "No network was run: rows read each other by softmax, and the derivative is by each of them."
+    if rows.cell[one].max() >= grid[0] * grid[1]:
+        said += (
+            f" Of sample {rows.samples[one]} the first {grid[1]} tokens are drawn, as many as others have."
+        )
     return (
-        Influence(np.array(maps), rows.samples[some], None, ""),
+        Influence(
+            np.array(maps[:read]), rows.samples[:read], np.array(maps[one]), int(rows.samples[one]), None, ""
+        ),
         (*why, *rows.notes, said),
         f"the rows of {tap.name}",
     )
@@ -133,7 +144,7 @@ def _of_rows(x, cell, grid, place, directions: int, rng) -> np.ndarray:
     for _ in range(directions):
         v = rng.standard_normal(x.shape[1])
         slope = derivative(x, p, v / np.linalg.norm(v))
-        inside = cell >= 0
+        inside = (cell >= 0) & (cell < out.size)
         np.add.at(out, cell[inside], np.square(slope[inside]).sum(axis=1) / directions)
     return out.reshape(grid)
 
@@ -163,6 +174,8 @@ def _reading(told, grid) -> str:
 
 def _caveats(found: Influence, good, params) -> list[str]:
     said = [f"{int(good.sum())} samples, {params.directions} random directions; derivatives are local."]
+    if found.drawn not in found.samples:
+        said.append(f"Sample {found.drawn} is drawn only: the means are of {len(found.samples)} others.")
     return (
         said if good.all() else [*said, f"Nothing reaches the place in {int((~good).sum())} of the samples."]
     )
@@ -215,7 +228,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="influence_map", family="tokens", title="What reaches a place", version=1, function=influence_map,
+        id="influence_map", family="tokens", title="What reaches a place", version=2, function=influence_map,
         summary="Effective receptive field of a layer: what of the picture reaches a place, how far and which way.",
         params=InfluenceMapParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4,
         invariance="one factor of all inputs; rotations of what the layer gives, on average over directions",

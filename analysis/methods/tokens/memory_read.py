@@ -28,16 +28,14 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import null_spread
-from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval
 from analysis.errors import NotEnoughData, ParameterError
-from analysis.results import Estimate, TokenMap
+from analysis.results import TokenMap
 from analysis.sources.stored_pictures import BELOW, pictures_below
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.pooling.effective import effective
 from analysis.tokens.sets.clips import RUN, Clip, Clips
-from analysis.tokens.sets.memory import ALL, BEFORE, DOT, MemoryParams, apart, bank, even, read_frames
-from analysis.tokens.sets.memory_chance import largest, others_read, without_units
+from analysis.tokens.sets.memory import ALL, BEFORE, DOT, MemoryParams, bank, even, read_frames
+from analysis.tokens.sets.memory_chance import others_read, without_units
+from analysis.tokens.sets.memory_numbers import read_estimates
 
 PLACES = 200  # of the frame
 
@@ -140,7 +138,7 @@ def _map(clip, at, place, held, this, frame, chance, params, notes, tap) -> Toke
                 f"read alike {shared[best].sum():.0%}{spot}. The whole frame pays it "
                 f"{frame[1][:, best].sum(axis=1).mean():.0%}.",
         caveats=tuple(said),
-        estimates=_estimates(clip, held, this, frame, chance, (shared, alike), params, tap.shape[1]),
+        estimates=read_estimates(clip, held, this, frame, chance, (shared, alike), params, tap.shape[1]),
         samples=clip.samples[[at]] if flat else clip.samples[held], values=values.T if flat else values,
         value_name="times an even share", grid=None if flat else clip.grid,
         names=(clip.frame_name(at),) if flat else names, pictures=pictures,
@@ -158,50 +156,6 @@ def _spot(clip: Clip, place: int, behind: str = "", before: str = "") -> str:
     if clip.grid is None:
         return f"{before}patch {place}{behind}"
     return f"{before}the patch in row {place // clip.grid[1] + 1}, column {place % clip.grid[1] + 1}{behind}"
-
-
-def _estimates(clip, held, this, frame, chance, alike, params, d) -> tuple[Estimate, ...]:
-    (own, without), (places, every) = this, frame
-    mass, mine = every.sum(axis=2), own.sum(axis=1)
-    best, m, shared = int(mine.argmax()), len(mass), alike[1]
-    usual = [{"null": float(s[best].sum()), "null_method": "every memory token read alike"} for s in alike]
-    if chance:
-        how = f"places of {len(chance)} frames of other clips as queries, what each reads most"
-        usual = [{**null_spread(x), "null_method": how} for x in largest(chance)]
-    counts = effective(mass)
-    name = clip.frame_name(held[best])
-    found = [
-        Estimate(f"this place: mass on {name}", float(mine[best]), **_units(mine[best], without[:, best]),
-                 **usual[0], n=1, d=d, estimator="sum over its tokens, the frame that it reads most"),
-        Estimate(f"all places: mass on {name}", float(mass[:, best].mean()), **_t(mass[:, best], 1.0), **usual[1], n=m,
-                 d=d, estimator="mean over places of the frame"),
-        Estimate("frames read in effect", float(counts.mean()), **_t(counts, float(len(held))), n=m, d=d,
-                 null=float(effective(shared.sum(axis=1)[None])[0]), null_method="every memory token read alike",
-                 estimator="exp of the entropy of mass over frames"),
-    ]  # fmt: skip
-    if clip.grid is not None:
-        far = apart(clip.grid, places)
-        moved = (every.sum(axis=1) * far).sum(axis=1)
-        random = (even(clip, held, params, places).sum(axis=1) * far).sum(axis=1)
-        found.append(
-            Estimate("distance of what is read", float(moved.mean()), **_t(moved, np.inf), null=float(random.mean()),
-                     null_method="every memory token read alike", n=m, d=d, unit="patches",
-                     estimator="mean over places, weighted by mass")
-        )  # fmt: skip
-    return tuple(found)
-
-
-def _units(value: float, without: np.ndarray) -> dict:
-    half = jackknife_half(without)
-    if half is None:
-        return {"interval": "none: fewer than three units"}
-    return {"low": max(float(value - half), 0.0), "high": min(float(value + half), 1.0),
-            "interval": "jackknife over groups of units"}  # fmt: skip
-
-
-def _t(values: np.ndarray, most: float) -> dict:
-    around = mean_interval(values, 0.0, most)
-    return (around | {"interval": "Student's t over places"}) if around else {"interval": "none: one place"}
 
 
 def _caveats(clip: Clip, params) -> list[str]:

@@ -32,7 +32,6 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval, sample_groups
-from analysis.compute.streaming import refuse_few
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.effective import effective
@@ -41,12 +40,14 @@ from analysis.tokens.pooling.projector import (
     CENTRE,
     MEAN,
     cells_of,
+    cells_on,
     coverage,
     explained,
     share_explained,
     weights_of,
+    whole_sets,
 )
-from analysis.tokens.pooling.token_sets import RUN, TokenSets, token_sets
+from analysis.tokens.pooling.token_sets import RUN, token_sets
 
 WAYS, SIDES, FOLDS, FEWEST = (MEAN, ASKING, CENTRE), 6, 3, 6
 
@@ -81,15 +82,15 @@ def projector_coverage(
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     sets = token_sets(tap, params.maximum_samples, rng, progress, minimum=FEWEST)
-    sets, grid, notes = _whole(sets, tap.name)
+    sets, grid, notes = whole_sets(sets, tap.name, FEWEST)
     fold = rng.permutation(np.arange(sets.n) % FOLDS)
     order = rng.permutation(sets.n)
     turned = order[np.argsort(np.roll(order, 1))]  # no sample is its own partner
-    sides = [s for s in range(1, SIDES + 1) if _cells(grid, s) is not None]
+    sides = [s for s in range(1, SIDES + 1) if cells_on(grid, s) is not None]
     asked = min(params.side, sides[-1])
     found, chance, covered = {w: [] for w in WAYS}, {w: [] for w in WAYS}, None
     for k, side in enumerate(sides):
-        tokens = _cells(grid, side)
+        tokens = cells_on(grid, side)
         cells = sets.x[:, tokens]
         for j, way in enumerate(WAYS):
             progress(0.3 + 0.65 * (k + j / 4) / len(sides), f"cells of {side}")
@@ -110,25 +111,6 @@ def projector_coverage(
     )
     notes = (*sets.notes, *notes, "Attention in cells is not trained: tokens ask by the mean of their cell.")
     return _curve(tap.name, sides, asked, found, chance, lines, grid, notes)
-
-
-def _whole(sets: TokenSets, name: str):
-    """Samples whose tokens are all there, their grid, what to say."""
-    good, said = sets.present.all(axis=1), ()
-    refuse_few(name, int(good.sum()), FEWEST, "sample(s) whose tokens are all there")
-    if not good.all():
-        said = (f"{int((~good).sum())} sample(s) with fewer tokens than others were left out.",)
-    if sets.grid is None:
-        said += ("Tokens lie on no grid: cells are runs of neighbours, s of them.",)
-    return sets.only(good), sets.grid or (1, sets.x.shape[1]), said
-
-
-def _cells(grid: tuple[int, int], side: int) -> np.ndarray | None:
-    """(cells, tokens of each), None where none is whole; along a line runs of `side`."""
-    rows, columns = grid
-    if rows == 1:
-        return np.arange(columns // side * side).reshape(-1, side) if side <= columns else None
-    return cells_of(grid, side) if side <= min(grid) else None
 
 
 def _interval(errors: np.ndarray) -> float:
@@ -171,7 +153,7 @@ def _curve(name, sides, asked, found, chance, estimates, grid, notes) -> Curve:
     at = sides.index(asked)
     value = {w: np.array([_r2(e) for e in v]) for w, v in found.items()}
     half = {w: np.array([_interval(e) for e in v]) for w, v in found.items()}
-    left = len(_cells(grid, asked))
+    left = len(cells_on(grid, asked))
     reading = (
         f"{left} of {grid[0] * grid[1]} tokens (cells of side {asked}) tell {value[MEAN][at]:.0%} of what "
         f"differs between samples at a place by averages, {value[ASKING][at]:.0%} by attention in cells, "

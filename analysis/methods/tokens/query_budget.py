@@ -34,6 +34,7 @@ from analysis.compute.statistics.sample_groups import jackknife_half, sample_gro
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import NotFound
 from analysis.results import Curve, Estimate
+from analysis.sources.stored_pictures import stored_pictures
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.effective import effective
 from analysis.tokens.pooling.shared_budget import shared
@@ -41,6 +42,7 @@ from analysis.tokens.pooling.weighted_volume import cosines
 
 QUERIES, FEWEST = 40, 6
 ASKED, UNIFORM = "by relevance to the query", "as many for each frame"
+EXACT, PICTURED = "before rounding", 128  # frames of which pictures are kept
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,9 @@ def query_budget(
     Returns
     -------
     Curve
-        Tokens over frames: by relevance, and as many for each; null: other queries. Estimates: the share of the frame
-        that gets most, frames that count in effect.
+        Tokens over frames: by relevance, as bars over the frames' pictures where the store has some, before rounding,
+        and as many for each; null: other queries. Estimates: the share of the frame that gets most, frames that count
+        in effect.
 
     Raises
     ------
@@ -105,7 +108,8 @@ def query_budget(
         notes.append(
             "All other samples are frames: queries of the null are frames too, and favour themselves."
         )
-    return _curve(tap.name, numbers, frames, scores, chance, without, params, notes, tap.shape[1])
+    pictures = stored_pictures(tap, numbers) if len(numbers) <= PICTURED else None
+    return _curve(tap.name, numbers, frames, scores, chance, without, params, notes, tap.shape[1], pictures)
 
 
 def _other_queries(n: int, frames: np.ndarray, query: int, rng) -> np.ndarray:
@@ -147,7 +151,7 @@ def _without_units(frames, query, temperature: float, rng) -> np.ndarray:
     return np.array([_share(relevance([x[:, k] for x in frames], query[k], temperature)) for k in keeps])
 
 
-def _curve(name, numbers, frames, scores, chance, without, params, notes, d) -> Curve:
+def _curve(name, numbers, frames, scores, chance, without, params, notes, d, pictures) -> Curve:
     share, count = _share(scores), len(frames)
     tokens, uniform = (shared(s, params.budget) for s in (share, np.ones(count)))
     half = jackknife_half(without) if len(without) else None
@@ -175,7 +179,8 @@ def _curve(name, numbers, frames, scores, chance, without, params, notes, d) -> 
         title=f"Tokens of each frame for sample {params.sample}, {name}", reading=reading, caveats=tuple(said),
         estimates=_estimates(share, chance, without, half, count, d, numbers), x=numbers.astype(float),
         x_name="frame (sample)", y_name="tokens", controls=(UNIFORM,),
-        series={ASKED: tokens.astype(float), UNIFORM: uniform.astype(float)},
+        series={ASKED: tokens.astype(float), EXACT: params.budget * share, UNIFORM: uniform.astype(float)},
+        bars=(ASKED,), pictures=pictures,
         null={ASKED: params.budget * usual}, **ends,
     )  # fmt: skip
 
@@ -236,7 +241,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="query_budget", family="tokens", title="Tokens of frames for a query", version=2, function=query_budget,
+        id="query_budget", family="tokens", title="Tokens of frames for a query", version=3, function=query_budget,
         summary="A budget of tokens shared out over frames by relevance, against as many for each.",
         params=QueryBudgetParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="rotations of the units, one scale for all, a constant added to a unit; the order of tokens",

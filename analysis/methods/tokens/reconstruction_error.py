@@ -28,23 +28,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.compute.statistics.sample_groups import mean_interval
-from analysis.results import Curve, Estimate
+from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.over_samples import (
-    ALL,
-    RULES_HELP,
-    Ran,
-    Said,
-    allowed_rules,
-    asked_rules,
-    cost_of,
-    count_of,
-    run_rules,
-)
+from analysis.tokens.judged_rules import judged, kept_at_random, less_than_random, lines
+from analysis.tokens.over_samples import ALL, RULES_HELP, Ran, cost_of, count_of
 from analysis.tokens.rebuilding import missed_share, of_survivors
 from analysis.tokens.state import TokenState
-from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
+from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 SHARES, TOLD = (0.8, 0.6, 0.4, 0.2, 0.1), 0.4
 
@@ -83,64 +73,27 @@ def reconstruction_error(
         An unknown rule; none that these tokens allow; fewer than two samples of two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    chosen, said, found = asked_rules(params.rules), Said(), {}
-    who, notes = subject(
-        tap,
-        params.maximum_samples,
-        rng,
-        params.source,
-        lambda f, doing="": progress(0.1 * f, doing),
-        attention=False,
-    )
-    seed = int(rng.integers(2**31))
-    for ran in run_rules(who, chosen, SHARES, rng, progress, said, (0.1, 0.95)):
-        drawn = np.random.default_rng([seed, ran.part.start])
-        found.setdefault((ran.rule.id, ran.share), []).append(_of_batch(ran, drawn))
-    chosen = allowed_rules(chosen, said)
-    made = {key: np.concatenate(parts, axis=1) for key, parts in found.items()}
-    progress(1.0, "done")
-    return _curve(who, chosen, made, (*notes, *said.lines), tap.shape[1])
+    found = judged(tap, params, SHARES, _of_batch, rng, progress)
+    told = less_than_random(found, TOLD, "missed less than random keep", tap.shape[1], "share of the spread")
+    return Curve(
+        title="How much of the tokens is lost?", x=np.array(SHARES), x_name="share of tokens left",
+        y_name="share of the spread that is missed", **lines(found, SHARES), estimates=told,
+        reading=_reading(found, told), caveats=(*found.notes, *_caveats(found.who)),
+    )  # fmt: skip
 
 
 def _of_batch(ran: Ran, rng: np.random.Generator) -> np.ndarray:
     """(2, B) the error, and that of as many tokens kept at random."""
     x, free = np.asarray(ran.dump.recorded["hidden"][-1], np.float64), ran.dump.layout.free
     states, steps = ran.run.states, ran.run.steps
-    kept = ((states[-1].owner == np.arange(free.shape[1])) & free).sum(axis=1)
-    order = np.where(free, rng.random(free.shape), np.inf).argsort(axis=1).argsort(axis=1)
-    chance = TokenState.start(free & (order < kept[:, None]))
+    chance = TokenState.start(kept_at_random(ran, rng))
     made = [of_survivors(x, free, s, p) for s, p in ((states, steps), ([chance], []))]
     return np.stack([missed_share(x, m, free) for m in made])
 
 
-def _curve(who, chosen, made, notes, d: int) -> Curve:
-    lines: tuple[dict, dict, dict, dict] = ({}, {}, {}, {})
-    for one in chosen:
-        each = [made[one.id, share] for share in SHARES]
-        ends = [mean_interval(x[0], 0.0) for x in each]
-        mean = np.array([x[0].mean() for x in each])
-        of = (mean, [e.get("low", m) for e, m in zip(ends, mean, strict=True)],
-              [e.get("high", m) for e, m in zip(ends, mean, strict=True)], [x[1].mean() for x in each])  # fmt: skip
-        for line, values in zip(lines, of, strict=True):
-            line[one.title] = np.array(values)
-    told = tuple(_estimate(one, made[one.id, TOLD], d) for one in chosen)
-    return Curve(
-        title="How much of the tokens is lost?", x=np.array(SHARES), x_name="share of tokens left",
-        y_name="share of the spread that is missed", series=lines[0], low=lines[1], high=lines[2], null=lines[3],
-        estimates=told, reading=_reading(chosen, made, told), caveats=(*notes, *_caveats(who)),
-    )  # fmt: skip
-
-
-def _estimate(one, values: np.ndarray, d: int) -> Estimate:
-    less = values[1] - values[0]
-    return Estimate(f"missed less than random keep, {one.title}", float(less.mean()), **mean_interval(less), null=0.0,
-                    null_method="as many tokens kept at random", n=len(less), d=d, unit="share of the spread",
-                    estimator=f"difference at {TOLD:.0%} of the tokens, paired by sample")  # fmt: skip
-
-
-def _reading(chosen, made, told) -> str:
-    best = max(chosen, key=lambda one: np.subtract(*made[one.id, TOLD][::-1]).mean())
-    x = made[best.id, TOLD].mean(axis=1)
+def _reading(found, told) -> str:
+    best = max(found.rules, key=lambda one: np.subtract(*found.values[one.id, TOLD][::-1]).mean())
+    x = found.values[best.id, TOLD].mean(axis=1)
     beyond = sum(e.low is not None and e.low > 0 for e in told)
     return (
         f"With {TOLD:.0%} of the tokens left {best.title} gains most over as many tokens at random: it misses "

@@ -36,6 +36,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.asked_place import asked_place, place_name
 from analysis.tokens.mixers.attended import network_or_why
 from analysis.tokens.mixers.measures import grid_distances
 from analysis.tokens.mixers.own_grid_reading import AROUND, TILES, of_network, of_tap
@@ -118,11 +119,13 @@ def reduced_attention(
     shown = t * np.stack([mean[token], may / may.sum(), mean.mean(axis=0)])
     picture = None if own is None else own.picture
     return TokenMap(
-        title=f"What token {token} of sample {params.sample} reads: {read.what}", samples=np.full(3, params.sample),
+        title=f"What {place_name(token, found.grid)} of sample {params.sample} reads: {read.what}",
+        samples=np.full(3, params.sample),
         values=shown, value_name="times an even share", ends=(0.0, float(shown[::2].max())), grid=found.grid,
         names=(READS, MAY if found.covers is None else OWN, EVERY), pictures=None if picture is None else picture[None],
         estimates=told, reading=_reading(found, told, token),
         caveats=(*notes, *read.notes, *_caveats(found, read.lost, params)),
+        **asked_place(token, t, found.grid),
     )  # fmt: skip
 
 
@@ -154,8 +157,8 @@ def _estimates(samples: list[Laid], head: int | None, off: float, d: int) -> tup
 
 def _reading(found: Laid, told, token: int) -> str:
     t, keys = found.squared.shape[1], found.weights.shape[2]
-    row, column = divmod(token, found.grid[1])
-    at = f"Token {token}" + (f" (row {row + 1}, column {column + 1})" if found.grid[0] > 1 else "")
+    name = place_name(token, found.grid)
+    at = name[0].upper() + name[1:]
     unit, may = told[0].unit, int(found.reached[token].sum())
     full = f"may read {keys} tokens" if may == keys else f"may read {may} of {keys} tokens"
     how = {FULL: f"{full}, as ordinary attention does", NEAR: f"may read {keys} {unit} around it"}.get(
@@ -212,7 +215,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="reduced_attention", family="tokens", title="Attention on its own grids", version=4,
+        id="reduced_attention", family="tokens", title="Attention on its own grids", version=5,
         function=reduced_attention,
         summary="What a token reads where keys cover blocks or strips of the image, or lie around it, drawn on the "
         "image.", params=ReducedAttentionParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4,

@@ -34,6 +34,7 @@ from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.judged_rules import asked_subject
 from analysis.tokens.over_samples import (
     ALL,
     RULES_HELP,
@@ -44,7 +45,7 @@ from analysis.tokens.over_samples import (
     count_of,
     run_rules,
 )
-from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
+from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.survivors import (
     ALONE,
     COUNTED,
@@ -92,14 +93,7 @@ def rule_agreement(
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen, said = asked_rules(params.rules), Said()
-    who, notes = subject(
-        tap,
-        params.maximum_samples,
-        rng,
-        params.source,
-        lambda f, doing="": progress(0.1 * f, doing),
-        attention=False,
-    )
+    who, notes = asked_subject(tap, params, rng, progress)
     batches: dict[int, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for ran in run_rules(who, chosen, [params.share], rng, progress, said, (0.1, 0.95)):
         free = ran.dump.layout.free

@@ -35,6 +35,7 @@ from analysis.errors import InputError, NotFound
 from analysis.results import Estimate, TokenMap
 from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.asked_place import asked_place, place_name
 from analysis.tokens.mixers import measures
 from analysis.tokens.mixers.folding import HEADS, along, each_token, on_cells, over_samples, placed
 from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, network_mixers, row_tokens
@@ -146,9 +147,10 @@ def _map(tap, maps, used, own, grid, token: int, params, caveats, may=None) -> T
     picture = None if own is None or own.picture is None or own.grid is None else own.picture[None]
     words = (own.words,) if own is not None and grid[0] == 1 and len(own.words) == grid[1] else ()
     return TokenMap(
-        title=f"What token {token} of sample {params.sample} reads", samples=np.arange(len(maps)),
+        title=f"What {place_name(token, grid, words)} of sample {params.sample} reads", samples=np.arange(len(maps)),
         values=np.stack(shown), value_name="share of what is read", grid=None if words else grid, names=tuple(maps),
         pictures=picture, words=words, estimates=told, reading=_reading(told, token, grid), caveats=caveats,
+        **asked_place(token, grid[0] * grid[1], grid, words=words),
     )  # fmt: skip
 
 
@@ -196,16 +198,16 @@ def _estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> 
 
 
 def _reading(told, token: int, grid) -> str:
-    where = f" (row {token // grid[1] + 1}, column {token % grid[1] + 1})" if grid[0] > 1 else ""
+    asker = place_name(token, grid)
     e = next((e for e in told if e.name.startswith(ALONG)), None)
     if e is None:
         far = told[0]
         return (
-            f"Drawn is token {token}{where}. Tokens read {far.value:.3g} {far.unit} away on average (read alike "
+            f"Drawn is what {asker} reads. Tokens read {far.value:.3g} {far.unit} away on average (read alike "
             f"{far.null:.3g}), by {far.name.partition(', ')[2]}."
         )
     return (
-        f"Drawn is token {token}{where}. Of what tokens read {e.value:.0%} lies along rows (read alike {e.null:.0%}), "
+        f"Drawn is what {asker} reads. Of what tokens read {e.value:.0%} lies along rows (read alike {e.null:.0%}), "
         f"by {e.name.partition(', ')[2]}."
     )
 
@@ -256,7 +258,7 @@ METHODS = (
         family="tokens",
         title="A scan folded onto the image",
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=6,
+        version=7,
         function=scan_folded,
         params=ScanFoldedParams,
         result=TokenMap,

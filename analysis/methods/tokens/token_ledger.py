@@ -37,9 +37,10 @@ from analysis.errors import InputError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.chance import chance_of
+from analysis.tokens.judged_rules import asked_subject
 from analysis.tokens.ledger import COSINE, MEASURES, NATS, RIGHT, SAME, spend
 from analysis.tokens.over_samples import RULES_HELP, asked_rules, count_of, handful_note, notes_of
-from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
+from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING = 6.0
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
@@ -81,14 +82,7 @@ def token_ledger(
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen = asked_rules(params.rules)
-    who, notes = subject(
-        tap,
-        params.maximum_samples,
-        rng,
-        params.source,
-        lambda f, doing="": progress(0.1 * f, doing),
-        attention=False,
-    )
+    who, notes = asked_subject(tap, params, rng, progress)
     measure, told = _measure(who, params.measure)
     chances = {c.id: c for c in map(chance_of, chosen)}
     spent, said = spend(who, [*chosen, *chances.values()], SHARES, rng, progress, (0.1, 1.0))

@@ -31,6 +31,7 @@ from analysis.compute.statistics.nulls import against
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Distribution, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.chance import as_many_at_random
 from analysis.tokens.pooling.nested_grids import cell_means
 from analysis.tokens.pooling.token_sets import RUN, TokenSets, token_sets
 
@@ -140,8 +141,7 @@ def elsewhere(high: np.ndarray, present: np.ndarray, rng: np.random.Generator) -
     its `present` tokens."""
     counts, found = high.sum(axis=1), np.empty(MOVED)
     for i in range(MOVED):
-        order = np.where(present, rng.random(high.shape), 2.0).argsort(axis=1).argsort(axis=1)
-        found[i] = (order < counts[:, None]).sum(axis=0).max()
+        found[i] = as_many_at_random(present, counts, rng).sum(axis=0).max()
     return found
 
 

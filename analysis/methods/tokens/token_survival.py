@@ -30,6 +30,7 @@ from scipy.special import ndtri
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.judged_rules import asked_subject
 from analysis.tokens.over_samples import (
     ALL,
     RULES_HELP,
@@ -40,7 +41,7 @@ from analysis.tokens.over_samples import (
     count_of,
     run_rules,
 )
-from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
+from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.survival import Survival, survival, together, worst_line
 
 Z, MORE = "standard deviations beyond random keep", "survival rate beyond random keep"
@@ -80,14 +81,7 @@ def token_survival(
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     chosen, said = asked_rules(params.rules, controls=True), Said()
-    who, notes = subject(
-        tap,
-        params.maximum_samples,
-        rng,
-        params.source,
-        lambda f, doing="": progress(0.1 * f, doing),
-        attention=False,
-    )
+    who, notes = asked_subject(tap, params, rng, progress)
     parts: dict[str, list[Survival]] = {}
     for ran in run_rules(who, chosen, [params.share], rng, progress, said, (0.1, 0.95)):
         parts.setdefault(ran.rule.id, []).append(survival(ran.dump.layout, ran.run.states[-1]))

@@ -53,6 +53,12 @@ def asker_name(reader: HeadReader, at: int, token: int, words: tuple[str, ...] =
     return name if name.startswith("token") else f"the {name}"
 
 
+def listed_name(reader: HeadReader, at: int, token: int, words: tuple[str, ...] = ()) -> str:
+    """The same in a list to choose from: a word behind its number, as the same one may stand there twice."""
+    name = asker_name(reader, at, token, words).removeprefix("the ")
+    return f"{token} {name}" if name.startswith(("'", '"')) else name
+
+
 def short_name(reader: HeadReader, at: int, token: int, words: tuple[str, ...] = ()) -> str:
     """The same where there is little room: of a patch its row and column, from 1."""
     cell, grid = reader.layout.cell[at, token], reader.layout.grid

@@ -18,8 +18,10 @@ from analysis.arrays import chosen_samples
 from analysis.compute.streaming import refuse_few
 from analysis.errors import NotFound, ParameterError
 from analysis.spec import Progress, no_progress
+from analysis.tokens.attention.dumped_heads import LEAST, dumped_heads
 from analysis.tokens.attention.paid_weights import BATCH, PaidWeights, inputs_of, longer, unchanged
 from analysis.tokens.own_layer import layer_of_tap, named_layer
+from analysis.tokens.recorded_dump import parts_of
 from analysis.tokens.subject import AUTOMATIC, subject
 from analysis.tokens.tap_dump import RUN
 from analysis.tokens.view import CLASS, PADDING, PATCH, TokenLayout
@@ -63,11 +65,16 @@ class HeadReader:
     @property
     def mean_first(self) -> bool:
         """Whether the first token of a sample is the mean of the others: of rows that belong to no network."""
-        return self.who is not None and not self.who.is_network
+        return self.who is not None and not self.who.is_network and not self.who.recorded
 
     @property
     def tokens(self) -> int:
         return self.layout.kinds.shape[1]
+
+    @property
+    def signed(self) -> bool:
+        """Whether weights below 0 were recorded of a dump, which count as 0 in `rows`."""
+        return isinstance(self.weights, list) and any((w < -LEAST).any() for w in self.weights)
 
     def parts(self, held: int = HELD) -> Iterator[tuple[int, int]]:
         """(first, end) of blocks of queries of which all samples' attention has at most `held` entries."""
@@ -88,7 +95,9 @@ class HeadReader:
         stop = self.tokens if stop is None else stop
         may = self.allowed(start, stop)
         if self.weights is not None:
-            rows = np.where(may, self.weights[layer][:, head, start:stop].astype(np.float64), 0.0)
+            rows = np.where(
+                may, np.maximum(self.weights[layer][:, head, start:stop], 0).astype(np.float64), 0.0
+            )
             return rows / np.maximum(rows.sum(axis=2, keepdims=True), 1e-300)
         q = self.queries[layer][:, head, start:stop].astype(np.float64)
         scores = q @ self.keys[layer][:, head].astype(np.float64).transpose(0, 2, 1)
@@ -121,8 +130,8 @@ def heads_of(
     also: int | None = None,
 ) -> HeadReader:  # fmt: skip
     """The heads of the network of a tap on at most `maximum` samples, and on the sample `also` of the store; of rows
-    that belong to no network one head in one layer, whose queries and keys they are. Of a tap of one row a sample its
-    neighbours are read with it.
+    that belong to no network one head in one layer, whose queries and keys they are; of a dump of one's own those that
+    were recorded of its blocks. Of a tap of one row a sample its neighbours are read with it.
 
     Raises NotEnoughData: fewer than two samples of two tokens or more. NotFound: no sample `also`.
     """
@@ -138,6 +147,8 @@ def heads_of(
             f"Attention was read of {len(places)} of {who.n} samples, at random.",
             *notes[who.is_network :],
         )
+    if not who.is_network and who.recorded:
+        return _dumped(tap, who, places, notes)
     if not who.is_network:
         q, k = ([who.dump.recorded[name][0][places]] for name in ("queries", "keys"))  # all layers are alike
         first = who.samples[places] * run
@@ -149,6 +160,16 @@ def heads_of(
     said = () if direct else ("The weights that the network pays are not softmax(q k'): they are recorded.",)
     found.notes = (*notes, *said)
     found.own = layer_of_tap(tap, [block.name for block in who.opened.network.blocks])
+    return found
+
+
+def _dumped(tap: Activations, who, places: np.ndarray, notes) -> HeadReader:
+    """Of a dump of one's own, block by block."""
+    q, k, weights, scale, said = dumped_heads(who.dump.recorded, places)
+    notes = tuple(n for n in notes if n != who.note)
+    found = HeadReader(who.dump.layout.rows(places), q, k, who.samples[places], who.shape().width, who.what,
+                       (*notes, *said), weights, scale, who, places)  # fmt: skip
+    found.own = layer_of_tap(tap, [part.tap.rpartition(".")[0] for part in parts_of(tap)["hidden"]])
     return found
 
 

@@ -289,9 +289,12 @@ class RowTokens:
     seen: Pass
 
 
-def row_tokens(tap: Activations, maximum: int, rng, progress: Progress = no_progress) -> RowTokens:
-    """Raises NotEnoughData below two samples of two tokens."""
-    dump, samples, seen = dump_of_rows(tap, maximum, rng, progress)
+def row_tokens(
+    tap: Activations, maximum: int, rng, progress: Progress = no_progress, also: int | None = None
+) -> RowTokens:
+    """With the sample `also` behind the others, where it is not among them. Raises NotEnoughData below two samples of
+    two tokens, NotFound."""
+    dump, samples, seen = dump_of_rows(tap, maximum, rng, progress, also=also)
     tokens, layout = dump.recorded["hidden"][0], dump.layout
     there = layout.kinds == PATCH
     said = [*seen.notes, *sampled(tap, maximum)]

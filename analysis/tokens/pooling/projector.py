@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.compute.linear.ridge_probe import held_out_predictions
+from analysis.compute.streaming import refuse_few
+from analysis.tokens.pooling.token_sets import TokenSets
 
 MEAN, ASKING, CENTRE = "average of each cell", "attention in each cell", "one token of each cell"
 
@@ -26,6 +28,36 @@ def cells_of(grid: tuple[int, int], side: int) -> np.ndarray:
     rows, columns = grid[0] // side, grid[1] // side
     r, c, i, j = np.ogrid[:rows, :columns, :side, :side]
     return ((r * side + i) * grid[1] + c * side + j).reshape(rows * columns, side * side)
+
+
+def cells_on(grid: tuple[int, int], side: int) -> np.ndarray | None:
+    """(cells, tokens of each), None where none is whole; along a line (one row) runs of `side`."""
+    rows, columns = grid
+    if rows == 1:
+        return np.arange(columns // side * side).reshape(-1, side) if side <= columns else None
+    return cells_of(grid, side) if side <= min(grid) else None
+
+
+def whole_sets(sets: TokenSets, name: str, fewest: int) -> tuple[TokenSets, tuple[int, int], tuple[str, ...]]:
+    """Samples whose tokens are all there, their grid (one row where there is none), what to say. Raises NotEnoughData
+    below `fewest`."""
+    good, said = sets.present.all(axis=1), ()
+    refuse_few(name, int(good.sum()), fewest, "sample(s) whose tokens are all there")
+    if not good.all():
+        said = (f"{int((~good).sum())} sample(s) with fewer tokens than others were left out.",)
+    if sets.grid is None:
+        said += ("Tokens lie on no grid: cells are runs of neighbours, s of them.",)
+    return sets.only(good), sets.grid or (1, sets.x.shape[1]), said
+
+
+def attention_anywhere(x: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """(n, cells, T) what the means of cells (cells, s²) pay all tokens x (n, T, d), as `cell_attention` without its
+    bound."""
+    scale = np.sqrt(np.square(x).mean(axis=-1, keepdims=True))
+    x = x / np.where(scale > 0, scale, 1.0)
+    logits = x[:, tokens].mean(axis=2) @ x.transpose(0, 2, 1) / np.sqrt(x.shape[-1])
+    weight = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return weight / weight.sum(axis=-1, keepdims=True)
 
 
 def cell_attention(x: np.ndarray) -> np.ndarray:

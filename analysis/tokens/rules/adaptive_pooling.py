@@ -47,6 +47,7 @@ RULES = (
         id="adaptive_pooling",
         title="Adaptive pooling",
         equation="the mean of each of a x b equal cells, as many as are wanted",
+        says="means over equal cells of the image, as many cells as tokens are wanted.",
         decide=decide,
         notes=(NOTE,),
         **POOLS,

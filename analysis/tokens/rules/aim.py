@@ -79,6 +79,8 @@ RULES = (
         id="aim",
         title="AIM",
         equation="neighbours of largest cosine merged first; later the smallest p of p ← p softmax(log a / τ) go",
+        says="adaptive inference by merging and pruning: first merges the most alike neighbours, in later "
+        "layers drops what few other tokens lead to when attention is walked along (PageRank).",
         decide=decide,
         papers=PAPER,
         place=AFTER,

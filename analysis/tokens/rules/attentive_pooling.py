@@ -51,6 +51,7 @@ RULES = (
         id="attentive_pooling",
         title="Attentive sets",
         equation="Σ softmax(s_i) x_i of every unit over every cell of b x b tokens",
+        says="one token for each cell, in which every unit weighs the tokens by itself.",
         decide=decide,
         needs=frozenset({"hidden"}),
         settings=AttentiveSettings,

@@ -26,6 +26,7 @@ RULES = (
         id="class_attention",
         title="Class attention",
         equation="the largest mean over heads of softmax(q_class k_i / √d) are kept",
+        says="keeps what the class token looks at most.",
         decide=decide,
         place=AFTER,
         schedule="once",

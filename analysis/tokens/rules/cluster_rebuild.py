@@ -167,6 +167,8 @@ RULES = (
         id="cluster_rebuild",
         title="Cluster and rebuild",
         equation="local k-means; behind the last layer x̂_i = Σ w_ik z_k, w ∝ exp(-|x_i - μ_k|² / τ̂)",
+        says="groups tokens that are near each other in place and content, and spreads the result back over "
+        "all places behind the last layer.",
         decide=decide,
         papers=("Expediting Large-Scale Vision Transformer for Dense Prediction without Fine-tuning",),
         place=AFTER,

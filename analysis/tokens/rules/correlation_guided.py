@@ -49,23 +49,23 @@ def crops(view: View) -> np.ndarray:
     return np.where(view.free, np.maximum(view.cell, 0) // area, GONE)
 
 
-def densities(view: View, threshold: float) -> list[dict[int, float]]:
-    """Of each sample, the density of each crop."""
-    crop, x = crops(view), view["hidden"]
-    return [
-        {int(c): density(x[b, crop[b] == c], threshold) for c in np.unique(crop[b][crop[b] != GONE])}
-        for b in range(len(crop))
-    ]
+def gone_of(x: np.ndarray, read: np.ndarray, crop: np.ndarray, threshold: float) -> tuple[np.ndarray, dict]:
+    """((t,) bool which tokens of one sample go, {crop: density}) of tokens x (t, d) that are `read` (t,) and lie in
+    `crop` (t,), GONE for those that stay whatever happens."""
+    gone, found = np.zeros(len(x), bool), {}
+    for c in np.unique(crop[crop != GONE]):
+        places = np.flatnonzero(crop == c)
+        found[int(c)] = share = density(x[places], threshold)
+        keep = max(int(np.ceil(share * len(places) - 1e-9)), 1)
+        gone[places[np.argsort(-read[places], kind="stable")[keep:]]] = True
+    return gone, found
 
 
 def decide(view: View, remove: np.ndarray, settings: CorrelationSettings, rng) -> Step:
-    crop, read = crops(view), view.answering_attention()
+    crop, read, x = crops(view), view.answering_attention(), view["hidden"]
     gone = np.zeros(read.shape, bool)
-    for b, found in enumerate(densities(view, settings.threshold)):
-        for c, share in found.items() if remove[b] > 0 else ():
-            places = np.flatnonzero(crop[b] == c)
-            keep = max(int(np.ceil(share * len(places) - 1e-9)), 1)
-            gone[b, places[np.argsort(-read[b, places], kind="stable")[keep:]]] = True
+    for b in np.flatnonzero(np.asarray(remove) > 0):
+        gone[b] = gone_of(x[b], read[b], crop[b], settings.threshold)[0]
     return drop(view.state, read, gone)
 
 
@@ -74,6 +74,7 @@ RULES = (
         id="correlation_guided",
         title="Correlation-guided",
         equation="⌈(1 - share with a cosine above τ) n⌉ tokens of largest softmax(q_class k_i / √d) are kept",
+        says="the more tokens repeat each other, the fewer stay; which, the class token's attention says.",
         decide=decide,
         papers=(
             "Token-level Correlation-guided Compression for Efficient Multimodal Document Understanding",

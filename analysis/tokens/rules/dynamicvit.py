@@ -40,6 +40,7 @@ RULES = (
         id="dynamicvit",
         title="DynamicViT",
         equation="the k largest scores s_i are kept",
+        says="keeps the tokens of the largest score that a small predictor was trained to give.",
         decide=decide,
         place=AFTER,
         schedule="quarters",

@@ -31,6 +31,7 @@ RULES = (
         id="even",
         title="Evenly spread",
         equation="every ⌊t / k⌋-th token in order is kept",
+        says="keeps every so-manieth token, whatever is in it: a baseline.",
         decide=decide,
         place=AFTER,
         baseline=True,

@@ -33,6 +33,7 @@ RULES = (
         id="evit",
         title="EViT",
         equation="the most read by the class token are kept; Σ a_i x_i of the others is one token",
+        says="keeps what the class token looks at most and puts all others into one token.",
         decide=decide,
         schedule="thirds",
         needs=frozenset({"mean attention"}),

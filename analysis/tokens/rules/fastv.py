@@ -31,6 +31,7 @@ RULES = (
         id="fastv",
         title="FastV",
         equation="the largest mean over heads of softmax(q_last k_i / √d) are kept, behind one early layer",
+        says="behind one early layer keeps what the last token (which answers) looks at most.",
         decide=decide,
         papers=(
             "Feather the Throttle: Revisiting Visual Token Pruning for Vision-Language Model Acceleration",

@@ -80,6 +80,8 @@ RULES = (
         id="feather",
         title="FEATHER",
         equation="every third row and column, then the largest softmax(q_last k_i / √d) without rotary positions",
+        says="keeps a coarse grid, so that no part of the image is lost, and what the last token looks at "
+        "most when place is left out of attention.",
         decide=decide,
         papers=(
             "Feather the Throttle: Revisiting Visual Token Pruning for Vision-Language Model Acceleration",

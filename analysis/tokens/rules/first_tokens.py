@@ -25,6 +25,7 @@ RULES = (
         id="first",
         title="First tokens",
         equation="the k first tokens are kept",
+        says="keeps the first tokens: a baseline.",
         decide=decide,
         place=AFTER,
         baseline=True,

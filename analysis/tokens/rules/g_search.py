@@ -43,6 +43,8 @@ RULES = (
         id="g_search",
         title="G-Search",
         equation="the tokens that words read least go, so many that 1 / (1 + e^((l - m) / w)) are left behind layer l",
+        says="keeps what the words (or all tokens that can read it) look at most, fewer behind every layer "
+        "along a sigmoid over depth.",
         decide=decide,
         papers=("Accelerating Multimodal Large Language Models by Searching Optimal Vision Token Reduction",),
         place=AFTER,

@@ -67,6 +67,7 @@ RULES = (
         id="grouped_pooling",
         title="Grouped generalised mean",
         equation="(mean y^p)^(1/p) over every cell of b x b tokens, p of each group of units",
+        says="one token for each cell: between the mean and the maximum, by a power for each group of units.",
         decide=decide,
         papers=("Group Generalized Mean Pooling for Vision Transformer",),
         needs=frozenset({"hidden"}),

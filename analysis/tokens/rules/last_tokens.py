@@ -34,6 +34,7 @@ RULES = (
         id="last",
         title="Last tokens",
         equation="the first few and the last tokens are kept",
+        says="keeps the first few and the last tokens, as a sliding window does: a baseline.",
         decide=decide,
         place=AFTER,
         baseline=True,

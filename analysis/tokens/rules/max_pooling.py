@@ -36,6 +36,7 @@ RULES = (
         id="max_pooling",
         title="Max pooling",
         equation="the largest value of every unit over every cell of b x b tokens",
+        says="one token for each cell: in every unit the largest value in it.",
         decide=decide,
         needs=frozenset({"hidden"}),
         settings=BlockSettings,

@@ -110,6 +110,8 @@ RULES = (
         id="mctf",
         title="MCTF",
         equation="the r largest ((cos + 1)/2)^(1/τ_sim) (u_a u_b)^(1/τ_info) (s_a s_b)^(-1/τ_size) are merged",
+        says="multi-criteria token fusion: merges pairs that are alike, carry little and have not grown large "
+        "yet.",
         decide=decide,
         papers=(
             "Multi-criteria Token Fusion with One-step-ahead Attention for Efficient Vision Transformers",

@@ -36,6 +36,7 @@ RULES = (
         id="nested_pooling",
         title="Nested pooling",
         equation="the mean of every cell of the finest nested grid of no more than wanted",
+        says="means over the cells of grids that lie in each other (Matryoshka), the finest that is allowed.",
         decide=decide,
         papers=("Matryoshka Multimodal Models",),
         notes=(NOTE,),

@@ -92,6 +92,7 @@ RULES = (
         id="pagerank",
         title="PageRank",
         equation="the smallest p of p ← (1 - δ) p softmax(log a / τ) + δ / t go",
+        says="drops what few other tokens lead to when attention is walked along (the second half of AIM).",
         decide=decide,
         papers=PAPER,
         place=AFTER,

@@ -79,6 +79,7 @@ RULES = (
         id="pitome",
         title="PiToMe",
         equation="of the 2 r largest E_i = mean_j f(cos_ij) every other is merged into its most alike",
+        says="protects tokens that stand alone and merges those with many alike (an energy score).",
         decide=decide,
         papers=("Accelerating Transformers with Spectrum-Preserving Token Merging",),
         needs=frozenset({"mean keys"}),

@@ -72,6 +72,7 @@ RULES = (
         id="power_pooling",
         title="Generalised mean",
         equation="(mean y^p)^(1/p) of every unit over every cell of b x b tokens",
+        says="one token for each cell: between the mean of the cell and its maximum, by the power p.",
         decide=decide,
         papers=("Group Generalized Mean Pooling for Vision Transformer",),
         needs=frozenset({"hidden"}),

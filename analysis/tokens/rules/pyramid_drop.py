@@ -32,6 +32,7 @@ RULES = (
         id="pyramid_drop",
         title="PyramidDrop",
         equation="the share λ of largest softmax(q_last k_i / √d) of the next layer is kept at the end of each stage",
+        says="at the end of each stage keeps a share, by what the last token looks at most.",
         decide=decide,
         papers=(
             "PyramidDrop: Accelerating Your Large Vision-Language Models via Pyramid Visual Redundancy Reduction",

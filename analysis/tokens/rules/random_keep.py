@@ -25,6 +25,7 @@ RULES = (
         id="random",
         title="Random",
         equation="every free token is kept with the same chance",
+        says="keeps tokens by lot: what a rule has to beat.",
         decide=decide,
         place=AFTER,
         baseline=True,

@@ -64,6 +64,7 @@ RULES = (
         id="received_attention",
         title="Received attention",
         equation="the largest Σ_i softmax(q_i k_j / √d) are kept; in text with the most recent tokens",
+        says="keeps what all tokens look at most (heavy hitters); of text also the latest.",
         decide=decide,
         place=AFTER,
         schedule="even",

@@ -31,6 +31,7 @@ RULES = (
         id="received_influence",
         title="Received influence",
         equation="the largest mean share of i in what tokens take, Σ_h w_h[j, i] ‖v_hi‖ or Σ_h |M_h[j, i]| ‖u_hi‖",
+        says="keeps tokens that go into others most: weight times length of what is read.",
         decide=decide,
         place=AFTER,
         needs=frozenset({"mean influence"}),

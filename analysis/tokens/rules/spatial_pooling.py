@@ -26,6 +26,7 @@ RULES = (
         id="spatial_pooling",
         title="Spatial pooling",
         equation="the mean of every cell of b x b tokens",
+        says="means over square cells of the image.",
         decide=decide,
         settings=BlockSettings,
         notes=(NOTE,),

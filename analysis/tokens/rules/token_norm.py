@@ -35,6 +35,7 @@ RULES = (
         id="token_norm",
         title="Token norm",
         equation="the largest ‖x_i‖ are kept",
+        says="keeps the longest tokens.",
         decide=decide,
         place=AFTER,
         needs=frozenset({"hidden"}),

@@ -50,6 +50,7 @@ RULES = (
         id="tome",
         title="ToMe",
         equation="the r largest of max over b in B of cos(k_a, k_b), a in A, are merged",
+        says="token merging: joins the most alike pairs of tokens, by their keys, in every layer.",
         decide=decide,
         needs=frozenset({"mean keys"}),
         proportional=True,

@@ -40,6 +40,7 @@ RULES = (
         id="window_attention",
         title="Attention in windows",
         equation="Σ softmax(m x_i / √d) x_i over every cell, m its mean",
+        says="each cell of the image becomes one token, read from the cell by attention with its mean.",
         decide=decide,
         papers=("TokenPacker: Efficient Visual Projector for Multimodal LLM",),
         needs=frozenset({"hidden"}),
