@@ -199,7 +199,7 @@ def _bounds(estimates: tuple[Estimate, ...]) -> Prose:
     sizes = _listed(_size(e) for e in estimates)
     parts = [f"numbers are of {words(sizes)}"] if sizes else []
     parts += intervals
-    parts += [f"{'nulls' if len(nulls) > 1 else 'null'}: {_either(nulls)}"] if nulls else []
+    parts += [f"{'nulls are' if len(nulls) > 1 else 'the null is'} {_either(nulls)}"] if nulls else []
     return ["; ".join(parts) or "values are shown without interval and null"]
 
 
