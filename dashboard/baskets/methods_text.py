@@ -217,8 +217,13 @@ def _bounds(estimates: tuple[Estimate, ...]) -> Prose:
     sizes = _listed(_size(e) for e in estimates)
     parts = [f"numbers are of {words(sizes)}"] if sizes else []
     parts += intervals
-    parts += [f"{'nulls are' if len(nulls) > 1 else 'the null is'} {' or '.join(nulls)}"] if nulls else []
+    parts += [f"{'nulls are' if len(nulls) > 1 else 'the null is'} {_either(nulls)}"] if nulls else []
     return ["; ".join(parts) or "values are shown without interval and null"]
+
+
+def _either(ways: list[str]) -> str:
+    """Several, each in quotes: they hold commas themselves."""
+    return ways[0] if len(ways) == 1 else " or ".join(f"“{one}”" for one in ways)
 
 
 def _listed(said) -> list[str]:
@@ -235,7 +240,7 @@ def _by_level(estimates: tuple[Estimate, ...]) -> list[str]:
             ways.setdefault(f"{number(100 * e.level)} % intervals", []).append(plain(e.interval))
     found = []
     for what, how in ways.items():
-        said = " or ".join(_listed(how))
+        said = _either(_listed(how))
         found.append(
             f"{what}: {said}" if said and what == "no interval" else f"{what} ({said})" if said else what
         )

@@ -80,14 +80,14 @@ def paper(result: Curve, page: Page) -> None:
         legend_above(page, axes)
 
 
-def dotted(result: Curve, name: str, x: np.ndarray, coloured: list[str]) -> bool:
-    """Whether the places of a line have a dot."""
-    return len(x) <= 30 and len(coloured) <= DIRECT_LABELS and not curve_film.ghost(result, name)
-
-
 def _mark(page: Page, k: int) -> str:
     """Of the points of the k-th line: in grey its own, since marks hide dashes."""
     return MARKS[k % len(MARKS)][1] if page.greyscale else "o"
+
+
+def dotted(result: Curve, name: str, x: np.ndarray, coloured: list[str]) -> bool:
+    """Whether the places of a line have a dot."""
+    return len(x) <= 30 and len(coloured) <= DIRECT_LABELS and not curve_film.ghost(result, name)
 
 
 def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
@@ -98,7 +98,7 @@ def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
     moved = gap * (span(result)[1] - span(result)[0]) * NEAR
     last = max((x for x, _ in ends.values()), default=0.0)
     for (name, (x, at)), y in zip(ends.items(), heights, strict=True):
-        colour = curve_film.GHOST if curve_film.ghost(result, name) else page.line(names.index(name))[0]
+        colour = page.line(names.index(name))[0]
         if x == last and abs(at - y) > moved:
             axes.annotate(
                 "",
@@ -114,6 +114,6 @@ def _paper_labels(axes, result: Curve, names: list[str], page: Page) -> None:
             (1.015, y),
             xycoords=("axes fraction", "data"),
             va="center",
-            color=readable(colour, WHITE),
+            color=curve_film.GHOST if curve_film.ghost(result, name) else readable(colour, WHITE),
             annotation_clip=False,
         )

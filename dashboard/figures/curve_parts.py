@@ -87,13 +87,14 @@ def span(result: Curve) -> tuple[float, float]:
 
 
 def last_points(result: Curve, names: list[str]) -> dict[str, tuple[float, float]]:
-    """(x, y) of the last finite point of each series."""
+    """(x, y) of the finite point of each series that is furthest to the right: x may fall from step to step."""
     x, found = np.asarray(result.x, float), {}
     for name in names:
         y = np.asarray(result.series[name], float)
         good = np.flatnonzero(np.isfinite(y) & np.isfinite(x) & ((x > 0) | (not result.log_x)))
         if len(good):
-            found[name] = (float(x[good[-1]]), float(y[good[-1]]))
+            last = good[len(good) - 1 - np.argmax(x[good][::-1])]
+            found[name] = (float(x[last]), float(y[last]))
     return found
 
 

@@ -12,6 +12,7 @@ from dashboard.figures.style import DASHES, FONTS, GREYS, MARKS, MORE_DASHES, OK
 from dashboard.figures.text import power_of_ten, shorten, wrapped
 
 LEGEND_LINE = 0.135  # inches, at print scale
+MOST_LAYOUTS = 3
 _PAPER = threading.RLock()  # Matplotlib's settings are global to the process
 
 
@@ -203,11 +204,18 @@ def empty_figure(sheet: Sheet, height: float):
 
 
 def find_places(figure) -> None:
-    """Give everything on a page the room that it needs. Twice where panels keep a shape of their own: how wide they
-    come to be, and with it how much their names take, is known only then."""
-    figure.get_layout_engine().execute(figure)
-    if any(axes.get_aspect() != "auto" for axes in figure.axes):
+    """Give everything on a page the room that it needs. Again where panels keep a shape of their own and something is
+    not on the page yet: how wide they come to be, and with it how much their names take, is known only then."""
+    for _ in range(MOST_LAYOUTS):
         figure.get_layout_engine().execute(figure)
+        if all(axes.get_aspect() == "auto" for axes in figure.axes) or _whole(figure):
+            return
+
+
+def _whole(figure) -> bool:
+    """Whether everything that is drawn is on the page."""
+    found, (wide, high), slack = figure.get_tightbbox(), figure.get_size_inches(), 1 / figure.dpi
+    return found.x0 > -slack and found.y0 > -slack and found.x1 < wide + slack and found.y1 < high + slack
 
 
 def label_axes(page: Page, axes, x: str, y: str) -> None:

@@ -14,6 +14,7 @@ from dashboard.figures.text import markup, number, plain, shorten
 ROWS_ON_SCREEN = 200
 ROWS_ON_PAPER = {"single": 24, "double": 30, "slide": 10, "poster": 24}
 CHARACTERS = {"single": 54, "double": 118, "slide": 74, "poster": 74}
+LOOSEST = 1.6  # of a line's height; further apart rows are no table
 LINE = 0.155  # inches at print size
 
 
@@ -136,7 +137,10 @@ def paper(result: Table, page: Page, **_ignored) -> None:
     axes = page.figure.add_subplot()
     axes.set_axis_off()
     lines = len(columns[0]) + 1
-    axes.set_ylim(lines + 0.1, -0.1)
+    room = page.figure.get_figheight() / (
+        LINE * page.scale
+    )  # beside a high neighbour: more lines than there are
+    axes.set_ylim(max(lines + 0.1, room / LOOSEST), -0.1)
     widths = np.array([max(len(t) for t in [h, *c]) + 2 for h, c in zip(heads, columns, strict=True)], float)
     stops = np.r_[0, np.cumsum(widths)]
     total = max(stops[-1], page.characters * (0.5 if page.width == "double" else 0.9))

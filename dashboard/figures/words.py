@@ -33,7 +33,7 @@ def alt_text(result: Result, *, show: str = "value") -> str:
     ]
     parts.append(estimates_words(result))
     parts += [_sentence(text) for text in result.caveats[:3]]
-    return counted(" ".join(part for part in parts if part))
+    return counted(" ".join(" ".join(parts).split()))
 
 
 def estimates_words(result: Result) -> str:

@@ -150,8 +150,8 @@ def _bytes_of(result: Result, format: str, **options: object) -> Callable[[], by
 
 
 def file_stem(result: Result) -> str:
-    """ "pca-digits-vit-vit.layers.2": a file name from what was run on what: of many taps, their stores and how many
-    they are; of what no method made, its title."""
+    """ "pca-digits-vit-vit.layers.2": a file name from what was run on what; of many taps, their stores and number; of
+    what no method made, its title."""
     if result.origin is None:
         words = [result.kind, result.title]
     else:
