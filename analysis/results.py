@@ -464,8 +464,8 @@ def from_parts(header: dict, arrays: dict[str, np.ndarray]) -> Result:
     return kind(**values)
 
 
-def save(result: Result, path: str | os.PathLike) -> None:
-    """Write one npz file: beside, synced, then renamed."""
+def packed(result: Result) -> bytes:
+    """One npz file as bytes; the same result gives the same bytes."""
     header, arrays = to_parts(result)
     for name, array in arrays.items():
         if array.dtype.hasobject:
@@ -473,13 +473,19 @@ def save(result: Result, path: str | os.PathLike) -> None:
     buffer = io.BytesIO()
     text = json.dumps(header, default=_plain).encode()
     np.savez_compressed(buffer, __header__=np.frombuffer(text, np.uint8), **arrays)
+    return buffer.getvalue()
+
+
+def save(result: Result, path: str | os.PathLike) -> None:
+    """Write one npz file: beside, synced, then renamed."""
+    data = packed(result)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # a name of its own for every writer: two threads of one process may keep the same result at the same time
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(beside, "wb") as f:
-            f.write(buffer.getbuffer())
+            f.write(data)
             f.flush()
             os.fsync(f.fileno())
         os.replace(beside, path)
@@ -504,8 +510,17 @@ LARGEST = 4 << 30  # bytes in memory: a result from a stranger's pack may be mad
 
 def load(path: str | os.PathLike) -> Result:
     """Read what `save` wrote. Raises StoreDamaged naming the file."""
+    return _read(path, str(path))
+
+
+def unpacked(data: bytes, name: str) -> Result:
+    """Read what `packed` made. Raises StoreDamaged with this name."""
+    return _read(io.BytesIO(data), name)
+
+
+def _read(file, name: str) -> Result:
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with np.load(file, allow_pickle=False) as data:
             if sum(entry.file_size for entry in data.zip.infolist()) > LARGEST:
                 raise ValueError(f"it would become more than {LARGEST:,} bytes")
             header = json.loads(bytes(data["__header__"]))
@@ -515,7 +530,7 @@ def load(path: str | os.PathLike) -> Result:
         raise
     except Exception as error:
         raise StoreDamaged(
-            f"{path} cannot be read as a result ({error})", "", "Delete it and run again"
+            f"{name} cannot be read as a result ({error})", "", "Delete it and run again"
         ) from None
 
 

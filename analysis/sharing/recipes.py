@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from analysis import registry
-from analysis.errors import InputError, LoupeError, NewerSchema, NotFound
+import base64
+import binascii
+
+from analysis import registry, results
+from analysis.errors import InputError, LoupeError, NewerSchema, NotFound, StoreDamaged
 from analysis.people import figure_things
 from analysis.results import SCHEMA, Result
 
 SHORT = 12  # characters of a digest in a message
+
+
+PLOTTED = "plotted"  # where a recipe has the numbers themselves
+
+
+def of_numbers(result: Result) -> dict:
+    """The recipe of what no analysis made, such as a histogram straight from a store: it holds the plotted numbers
+    (npz as base64), so that the same file can be made again without any workspace."""
+    return {
+        "recipe": SCHEMA, "kind": result.kind, "title": result.title,
+        PLOTTED: base64.b64encode(results.packed(result)).decode(),
+    }  # fmt: skip
+
+
+def numbers_in(recipe) -> Result | None:
+    """The result that `of_numbers` put into a recipe, None where a method makes it. Raises NewerSchema, InputError."""
+    if not isinstance(recipe, dict) or PLOTTED not in recipe:
+        return None
+    schema = recipe.get("recipe", SCHEMA)
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise NewerSchema(f"the recipe has schema {schema}", f"at most {SCHEMA}", "Update Feature Loupe")
+    try:
+        return results.unpacked(base64.b64decode(recipe[PLOTTED], validate=True), "the numbers of the recipe")
+    except (binascii.Error, TypeError, ValueError, StoreDamaged) as error:
+        raise InputError(
+            f"the numbers of the recipe cannot be read ({str(error)[:120]})",
+            "what was exported",
+            "Export the recipe again from the page of the figure",
+        ) from None
 
 
 def usable(workspace, recipe: dict) -> list[str]:

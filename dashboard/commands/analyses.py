@@ -17,7 +17,11 @@ def read_recipe(path: Path) -> dict:
     """The recipe in a file, its parts of the right type."""
     try:
         recipe = json.loads(path.read_text())
-        sound = sound_recipe(recipe)
+        sound = isinstance(recipe, dict) and (
+            sound_recipe(recipe)
+            if recipes.PLOTTED not in recipe
+            else isinstance(recipe.get("figure", {}), dict)
+        )
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist", "a recipe file") from None
     except (ValueError, RecursionError):
@@ -35,36 +39,47 @@ def render(given) -> int:
         return render_basket(given)
     format_of(given.out)
     recipe = read_recipe(given.recipe)
-    workspace = workspace_of(given)
-    names, bar = recipes.usable(workspace, recipe), Bar(given)
-    result = workspace.run(
-        recipe["method"], names, recipe.get("params") or {}, seed=recipe.get("seed", 0), progress=bar
-    )
-    bar.end()
-    other = recipes.remade(recipe, result)
+    result, other = recipes.numbers_in(recipe), ""
     options = dict(recipe.get("figure") or {})
-    if options.get("colour"):
-        from dashboard.colouring import coloured
-
-        plain = result
-        result = coloured(result, workspace, str(options["colour"]))
-        if result is plain:
-            raise NotFound(
-                f"the recipe's colour {str(options['colour'])[:60]!r}, by which this {result.kind} cannot be coloured",
-                "a column of the samples, or a unit such as 'Unit 3'",
-                'Correct or remove "colour" under "figure" of the recipe',
-            )
-        options["colour"] = result.colour
+    if result is None:
+        result, other = _made(given, recipe)
+        if options.get("colour"):
+            result = _coloured(workspace_of(given), result, str(options["colour"]))
+            options["colour"] = result.colour
     if options.pop("pictures", False):
         from dashboard.browse.pictured import looks
 
-        options["pictures"] = looks(workspace, result)
+        options["pictures"] = looks(workspace_of(given), result)
     write_figure(given, result, options)
     if given.json:
         return print_json({"written": str(given.out), "said": [other] if other else []})
     if other:
         say(given, f"{given.out} was {other}")
     return 0
+
+
+def _made(given, recipe: dict):
+    """(The result of a recipe's method, what is said of it)."""
+    workspace = workspace_of(given)
+    names, bar = recipes.usable(workspace, recipe), Bar(given)
+    result = workspace.run(
+        recipe["method"], names, recipe.get("params") or {}, seed=recipe.get("seed", 0), progress=bar
+    )
+    bar.end()
+    return result, recipes.remade(recipe, result)
+
+
+def _coloured(workspace, result, colour: str):
+    from dashboard.colouring import coloured
+
+    found = coloured(result, workspace, colour)
+    if found is result:
+        raise NotFound(
+            f"the recipe's colour {colour[:60]!r}, by which this {result.kind} cannot be coloured",
+            "a column of the samples, or a unit such as 'Unit 3'",
+            'Correct or remove "colour" under "figure" of the recipe',
+        )
+    return found
 
 
 def methods(given) -> int:

@@ -174,11 +174,9 @@ def laid_out(figure):
 
 def _recipe(result: Result, options: dict) -> bytes:
     """The recipe, with the drawing options that are plain values under "figure"."""
-    if result.origin is None:
-        raise ParameterError(
-            "this result has no recipe", "one that the pipeline made", "Run it from the page or the CLI"
-        )
-    recipe = result.origin.recipe()
+    from analysis.sharing.recipes import of_numbers
+
+    recipe = of_numbers(result) if result.origin is None else result.origin.recipe()
     drawing = {k: v for k, v in options.items() if isinstance(v, (str, int, float, bool))}
     if drawing:
         recipe["figure"] = drawing

@@ -57,8 +57,6 @@ def draw(result_of: Callable[[], Result], key: str, **options: object) -> None:
                 _button(result, key, format, format.upper(), mime, **print_as)
         with st.container(horizontal=True):
             for format, (label, mime, help) in NUMBERS.items():
-                if format == "json" and result.origin is None:  # drawn straight from the store by no method
-                    continue
                 _button(result, key, format, label, mime, help=help, **print_as)
         basket_button.draw(result, key, {**options, "part": print_as.get("part", "figure")})
         in_grey(result, **print_as)

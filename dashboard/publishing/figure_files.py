@@ -35,8 +35,7 @@ def drawn_figure(workspace: Workspace, plan: KeptPlan, result: Result, *, pictur
             options["pictures"] = look
     yield "svg", figures.export(result, "svg", **options)
     yield "csv", figures.export(result, "csv", **options)
-    if result.origin is not None:  # what no method made has no recipe
-        yield "json", figures.export(result, "json", **options)
+    yield "json", figures.export(result, "json", **options)
 
 
 def _usual(result: Scatter) -> str:
