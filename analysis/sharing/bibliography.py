@@ -48,7 +48,7 @@ class Entry:
         its title."""
         given = {name: value for name, value in self.fields.items() if name not in OURS}
         if "author" not in given:
-            given["key"] = re.sub(r"[^A-Za-z0-9 ]", "", self.fields["title"])[:40]
+            given["key"] = re.sub(r"[^A-Za-z0-9 ]", "", self.fields["title"].partition(":")[0])
         lines = [f"  {name} = {{{latex_letters(value)}}}" for name, value in given.items()]
         return f"@{self.type}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
 
