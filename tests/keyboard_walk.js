@@ -31,7 +31,7 @@
   const tells = e => `${e.tagName.toLowerCase()}${e.getAttribute('role') ? '[' + e.getAttribute('role') + ']' : ''}`
     + `.${closest(e, '[data-testid]')?.dataset.testid ?? ''} “${name(e).slice(0, 60)}”`;
   const active = () => { let e = document.activeElement; while (e?.shadowRoot?.activeElement) e = e.shadowRoot.activeElement; return e; };
-  const walk = window.walk = { tells, all: [], by: new Map(), start: new Map() };
+  const walk = window.walk = { tells, all: [], by: new Map(), start: new Map(), others: 0 };
   walk.collect = within => {
     const root = within ? document.querySelector(within) : document.body;
     const found = [...new Set([...deep(root, TAGS), ...deep(root, ROLES)])].filter(e => seen(e)
@@ -46,11 +46,13 @@
   walk.here = () => {
     const e = active();
     if (!e || e === document.body) return null;
-    const at = walk.by.has(e) ? walk.by.get(e) : -1;
+    if (!walk.by.has(e)) walk.by.set(e, -1 - walk.others++);  // what can be scrolled, and what opened since: each itself
+    const at = walk.by.get(e);
     const box = (closest(e, 'canvas') ?? e).getBoundingClientRect();  // the cells of a table that is drawn
     return { at, tells: tells(e), named: at < 0 || name(e) != '', ringed: at < 0 || style(e) != walk.start.get(e),
              inside: box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth };
   };
+  walk.left = () => !document.hasFocus();  // the focus is on the browser's own controls, no longer in the page
   walk.still = i => { const { e } = walk.all[i]; return e.isConnected && seen(e) && !e.disabled; };
   walk.calm = () => { const s = document.createElement('style'); document.head.append(s);  // looks are read at once
     s.textContent = '* { transition: none !important; animation: none !important }'; };

@@ -62,18 +62,18 @@ def walk(page, within: str = "") -> Walk:
 
 def _through(page, key: str) -> tuple[list[dict], list[str]]:
     """Where each press leads, until the page is left and begins anew; and what is not left again."""
-    stops, same, out = [], 0, 0
+    stops, same, out, left = [], 0, 0, False
     for _ in range(MOST):
         page.keyboard.press(key)
         here = page.evaluate("walk.here()")
         if here is None:  # out of the page, or on its way into a box that floats above it
-            out += 1
+            out, left = out + 1, left or page.evaluate("walk.left()")
             if out > 2:
                 return stops, []
             continue
-        if out and here["at"] >= 0 and here["at"] in {stop["at"] for stop in stops}:
+        if left and here["at"] in {stop["at"] for stop in stops}:
             return stops, []
-        out = 0
+        out, left = 0, False
         same = (
             same + 1 if stops and (here["at"], here["tells"]) == (stops[-1]["at"], stops[-1]["tells"]) else 0
         )
