@@ -100,7 +100,9 @@ def test_time_is_told_with_its_noise(found):
     told = {e.name: e for e in found[latency].estimates}
     assert told[WHOLE].low <= told[WHOLE].value <= told[WHOLE].high
     assert all((v > 0).all() for v in found[latency].series.values())
-    np.testing.assert_allclose(found[latency].null["Class attention"], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], atol=0.06)
+    np.testing.assert_allclose(
+        found[latency].null["Class attention"], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], atol=0.06
+    )
 
 
 def test_merging_loses_less_than_random_keep(found):
