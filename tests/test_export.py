@@ -32,6 +32,7 @@ from test_figures_planted import (
 )
 
 from analysis.errors import ParameterError
+from analysis.sharing.recipes import numbers_in
 from dashboard.figures import export, on_paper, table_twin
 from dashboard.figures.paper import paper_style
 from dashboard.figures.sheet import sheet
@@ -317,8 +318,10 @@ def test_recipe_is_the_origins():
     assert recipe["inputs"][0]["digest"].startswith("9f2c")
     assert recipe["figure"] == {"width": "double"}
     assert "figure" not in json.loads(export(scatter(), "json"))
-    with pytest.raises(ParameterError):
-        export(scatter(origin=None), "json")
+    alone = json.loads(export(scatter(origin=None), "json", width="double"))
+    assert "method" not in alone  # nothing made it, so that the recipe holds what is plotted
+    assert alone["figure"] == {"width": "double"}
+    assert np.array_equal(numbers_in(alone).positions, scatter().positions)
     with pytest.raises(ParameterError, match="gif"):
         export(scatter(), "gif")
 
