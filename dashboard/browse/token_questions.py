@@ -152,6 +152,7 @@ QUESTIONS = {  # by name in the URL
             "Is a turned or scaled picture recognised?": "affine_stress",
             "Which points match, and does pooling drop them?": "point_matches",
             "Which channels make up each heat map?": "heatmap_channels",
+            "Are heat maps the Gaussians they should be?": "heatmap_targets",
             "How far are landmarks from their targets?": "landmark_errors",
         },
     ),
