@@ -159,6 +159,7 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
         "scan_groups",
         "ssm_memory",
         "adapted_features",
+        "session_shift",
         "upgrade_regressions",
         "neural_collapse",
     ),

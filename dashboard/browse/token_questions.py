@@ -114,6 +114,7 @@ QUESTIONS = {  # by name in the URL
             "Would learning a new task disturb an old one?": "task_gradients",
             "Would it disturb it, by recorded gradients?": "gradient_overlap",
             "How far has tuning moved each layer?": "adapted_features",
+            "What does each session of new classes shift?": "session_shift",
             "Which layers predict those of another model?": "linear_predictivity",
             "Do layers match at the same relative depth?": "layer_correspondence",
             "What could trained exits tell from each layer?": "exit_divergence",
