@@ -132,10 +132,16 @@ def in_effect(weights: np.ndarray, count: int) -> float:
     return float(effective(weights[None])[0]) / max(count, 1)
 
 
+def behind(found: list[Stage], layer: int) -> Stage | None:
+    """The stage of that layer: of a sample of another length tokens may go behind other layers."""
+    return next((one for one in found if one.layer == layer), None)
+
+
 def _estimates(found, shown: list[Stage], d: int) -> tuple[Estimate, ...]:
     out = []
-    for k, stage in list(enumerate(shown))[1:]:
-        pairs = [(a[k], b[k], free) for a, b, free in found if len(a) > k and len(b) > k]
+    for stage in shown[1:]:
+        pairs = [(a, b, free) for ours, chance, free in found
+                 if (a := behind(ours, stage.layer)) and (b := behind(chance, stage.layer))]  # fmt: skip
         facts = {"n": len(pairs), "d": d}
         for name, how, of, most in (
             ("reading kept", "share of the weight of the full network", kept_reading, 1.0),
@@ -145,8 +151,7 @@ def _estimates(found, shown: list[Stage], d: int) -> tuple[Estimate, ...]:
             ends = mean_interval(ours, 0.0, most) or {"interval": "none: one sample"}
             out.append(Estimate(f"{name}, layer {stage.layer + 1}", float(ours.mean()), **ends,
                                 null=float(chance.mean()), null_method=RANDOM, estimator=how, **facts))  # fmt: skip
-    last = len(shown) - 1
-    ends = [a[last] for a, _, _ in found if len(a) > last]
+    ends = [one for ours, _, _ in found if (one := behind(ours, shown[-1].layer))]
     after = np.array([in_effect(s.after, int(s.there.sum())) for s in ends])
     before = np.array([in_effect(s.before, len(s.there)) for s in ends])
     out.append(Estimate(f"read in effect, layer {shown[-1].layer + 1}", float(after.mean()),
@@ -238,7 +243,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="reading_after_drops", family="tokens", network="blocks", title="What is read after a drop", version=1,
+        id="reading_after_drops", family="tokens", network="blocks", title="What is read after a drop", version=2,
         function=reading_after_drops,
         summary="What the answer or the text reads behind every removal, beside the same layer with all tokens there.",
         params=ReadingAfterDropsParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=32,
