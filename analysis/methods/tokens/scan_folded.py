@@ -103,7 +103,8 @@ def scan_folded(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     own, notes, params = _of_network(tap, params, rng)
     if own is not None and tap.layout.is_pooled:
-        return _network_alone(tap, own, notes, params, progress)
+        aside = () if weights is None else ("Weights of routes are left aside.",)
+        return _network_alone(tap, own, (*notes, *aside), params, progress)
     rows = row_tokens(tap, tap.layout.n_samples, rng, progress)
     at = np.flatnonzero(rows.samples == params.sample)
     if not len(at):

@@ -138,7 +138,8 @@ def _estimates(sets: TokenSets, scores, share: float, params, d: int, rng) -> tu
     away, exact = grown(sets, scores, share, rng)
     out = [
         ("elements in effect of a channel", evenness(set_weights(scores, here), here),
-         evenness(set_weights(noise, here), here), "Gaussian scores of the same spread", "exp of the entropy over their number", 0.0, 1.0),
+         evenness(set_weights(noise, here), here), "Gaussian scores of the same spread",
+         "exp of the entropy over their number", 0.0, 1.0),
         ("channels led by the element in front", front(scores, here), front(mixed, here),
          "channels shuffled over the elements of a sample", "share of channels", 0.0, 1.0),
         (f"distance from all elements with {share:.0%} of them", away, exact,

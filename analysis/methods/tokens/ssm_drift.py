@@ -96,7 +96,7 @@ def ssm_drift(*taps, params: SsmDriftParams = SsmDriftParams(), rng=None, progre
     if any(one.fitted for one in found):
         _refuse_mixed(found, names)
         progress(0.9, "following poles")
-        made = _of_fits(found, names)
+        made = _of_fits(found, names, params)
     else:
         progress(0.8, "following modes")
         every, more = _common(found, names)
@@ -151,9 +151,8 @@ def _of_weights(every: list[Paths], own: int | None, names, params, rng) -> dict
     if left:
         said.append(f"{len(series)} of {left + len(series)} {total} are drawn; numbers are of all.")
     if params.since == FAMILY:
-        said.append(
-            f"The family nearest to {names[0]} is {every[0].family}: the checkpoint does not say where it began."
-        )
+        families = ", ".join(dict.fromkeys(p.family for p in every))
+        said.append(f"Nearest to {names[0]} is {families}: the checkpoint does not say where it began.")
     return {
         "title": f"Drift of modes from {names[0]} to {names[-1]}{of}", "series": series, "null": null,
         "y_name": "drift of modes (1 / time)", "estimates": told,
@@ -162,7 +161,7 @@ def _of_weights(every: list[Paths], own: int | None, names, params, rng) -> dict
 
 
 # ---------------------------------------------------------------------------- of fits
-def _of_fits(found: list[Spaces], names) -> dict:
+def _of_fits(found: list[Spaces], names, params) -> dict:
     fits = [one.fitted for one in found]
     most = min(one.whole.a.shape[1] for one in fits)
     line = drift_of([f.whole for f in fits], most)
@@ -183,10 +182,18 @@ def _of_fits(found: list[Spaces], names) -> dict:
         "title": f"Drift of poles from {names[0]} to {names[-1]}", "y_name": "drift of poles, one step",
         "series": {FIT: line}, "null": {FIT: chance.mean(axis=0)}, **bands,
         "estimates": (told,), "caveats": (f"The {most} largest poles of each checkpoint are compared.",
-                                          "A fit has no family: drift is from the first checkpoint."),
+                                          "A fit has no family: drift is from the first checkpoint.",
+                                          *_aside(params)),
         "reading": f"Poles of the fitted recurrence lie {told.value:.3g} from those of {names[0]} at {names[-1]} "
                    f"(tokens in random order: {told.null:.3g}).",
     }  # fmt: skip
+
+
+def _aside(params) -> list[str]:
+    """What was asked for that a fit does not have."""
+    asked = [what for what, said in (("lines of single modes", params.show == MODES), ("a layer", params.layer))
+             if said]  # fmt: skip
+    return [f"A fit has no layers: {' and '.join(asked)} asked for are left aside."] if asked else []
 
 
 def drift_of(spaces, most: int) -> np.ndarray:
@@ -255,7 +262,7 @@ def _turning(angle: float) -> ArrayActivations:
 
 METHODS = (
     Method(
-        id="ssm_drift", family="tokens", title="Drift of state-space modes over training", version=1,
+        id="ssm_drift", family="tokens", title="Drift of state-space modes over training", version=2,
         function=ssm_drift,
         summary="How far modes moved from where they began, checkpoint by checkpoint, and whether it was one way.",
         params=SsmDriftParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,
