@@ -134,7 +134,7 @@ def test_weights_of_routes_that_nobody_can_use_are_said_to_be_left_aside(rng, mo
         return given
 
     tap = ArrayActivations(rng.standard_normal((40, 4)), "pooled")
-    monkeypatch.setattr(folding, "_of_network", lambda _tap, params, _rng: (object(), ("a",), params))
+    monkeypatch.setattr(folding, "own_mixing", lambda _tap, params, _rng: (object(), ("a",), params))
     monkeypatch.setattr(folding, "_network_alone", alone)
     assert folding.scan_folded(tap, rng.dirichlet(np.ones(4), 40)).caveats == (
         "a",

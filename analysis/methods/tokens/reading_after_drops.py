@@ -42,8 +42,17 @@ from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.chance import chance_of
 from analysis.tokens.over_samples import plan_of
-from analysis.tokens.pooling.effective import effective
-from analysis.tokens.read_after import ANSWER, READERS, WORDS, Stage, stages
+from analysis.tokens.read_after import (
+    ANSWER,
+    READERS,
+    WORDS,
+    Stage,
+    behind,
+    in_effect,
+    kept_reading,
+    moved,
+    stages,
+)
 from analysis.tokens.rule import rules
 from analysis.tokens.rule_settings import SETTINGS_HELP, rule_with
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
@@ -114,27 +123,6 @@ def reading_after_drops(
                 picture_of(given) if who.is_network else None,
                 (*of_one(notes, params.sample),
                  *_caveats(who, one, params, layout, len(shown), len(places))))  # fmt: skip
-
-
-def kept_reading(stage: Stage, free: np.ndarray) -> float:
-    """Share of what free tokens are paid with all there that goes to those that are left."""
-    own = stage.before * free
-    return float(own[stage.there].sum() / max(own.sum(), 1e-300))
-
-
-def moved(stage: Stage) -> float:
-    """Total variation between what is paid to the tokens left and what was, brought to the sum 1."""
-    before = np.where(stage.there, stage.before, 0.0)
-    return float(0.5 * np.abs(stage.after - before / max(before.sum(), 1e-300)).sum())
-
-
-def in_effect(weights: np.ndarray, count: int) -> float:
-    return float(effective(weights[None])[0]) / max(count, 1)
-
-
-def behind(found: list[Stage], layer: int) -> Stage | None:
-    """The stage of that layer: of a sample of another length tokens may go behind other layers."""
-    return next((one for one in found if one.layer == layer), None)
 
 
 def _estimates(found, shown: list[Stage], d: int) -> tuple[Estimate, ...]:
