@@ -12,7 +12,7 @@ ALONG = "share along rows"
 
 
 def folded_estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> list[Estimate]:
-    """Over the tokens of a map (cells, cells) that read, beside reading all `readable` alike: distance, share along rows."""
+    """Over the tokens of a map (cells, cells) that read, beside all that is `readable`: distance, share along rows."""
     i, j = np.divmod(np.arange(len(m)), grid[1])
     down, along = np.abs(i[:, None] - i[None]), np.abs(j[:, None] - j[None])
     size, readable = np.abs(m), readable.astype(float)
