@@ -29,6 +29,8 @@ from analysis.tokens.mixers.reading import decaying_scan, row_tokens
 from analysis.tokens.mixers.route_weights import CROSS, named_routes
 from analysis.tokens.mixers.routes import folded, inverse, route, several
 from analysis.tokens.mixers.scan_matrices import shares_of, together
+from analysis.tokens.routing.difficulty import exchanged, tenths, undecided
+from analysis.tokens.routing.learners import HOW_MANY
 
 GRID = (3, 4)
 
@@ -425,6 +427,60 @@ def test_difficulty_of_samples_is_exchanged_between_samples(rng):
     assert 0.25 < np.mean(p) < 0.75  # exchanged tokens would give about 0.1
 
 
+def test_tokens_of_a_sample_are_no_draws_of_their_own(rng):
+    """Learners and difficulty both differ between samples, unrelated: exchanged tokens would give p near 0.1, and less
+    than 0.05 in three of four."""
+    p, layout = [], Layout(np.arange(13) * 20)
+    for _ in range(20):
+        a, b = (np.repeat(rng.standard_normal(12), 20) for _ in range(2))
+        k = np.clip(np.round(2 + a + 0.3 * rng.standard_normal(240)), 0, 4)
+        loss = (b + 0.3 * rng.standard_normal(240))[:, None]
+        found = learners_difficulty(gated(k, layout=layout), ArrayActivations(loss, "loss", layout=layout))
+        p.append(found.estimates[0].p_value)
+    assert 0.25 < np.mean(p) < 0.75
+
+
+def test_what_places_alone_give_is_the_null(rng):
+    """Both rise along every sample, and nothing else is there: rho is large, and no more than chance."""
+    place, layout = np.tile(np.arange(20) / 5, 12), Layout(np.arange(13) * 20)
+    k = np.clip(np.round(place + 0.3 * rng.standard_normal(240)), 0, 4)
+    loss = (place + 0.3 * rng.standard_normal(240))[:, None]
+    rho = learners_difficulty(gated(k, layout=layout), ArrayActivations(loss, "loss", layout=layout))
+    assert rho.estimates[0].value > 0.8
+    assert rho.estimates[0].null > 0.8
+    assert rho.estimates[0].p_value > 0.05
+    assert "no more on difficult tokens than chance" in rho.reading
+
+
+def test_exchanged_difficulty_is_that_of_another_sample_place_by_place(rng):
+    of = np.array([1, 0, 0, 1, 2, 2, 2, 2])
+    x = np.arange(8.0)
+    for _ in range(30):
+        y = exchanged(x, of, rng)
+        for s in (0, 1):
+            mine = tuple(y[of == s])
+            assert mine in {(1.0, 2.0), (0.0, 3.0), (4.0, 6.0)}
+        assert tuple(y[of == 2]) in {(1.0, 1.0, 2.0, 2.0), (0.0, 0.0, 3.0, 3.0), (4.0, 5.0, 6.0, 7.0)}
+
+
+def test_tokens_that_are_as_difficult_stay_in_one_part(rng):
+    x = np.r_[np.zeros(90), np.ones(10)]
+    parts = tenths(x)
+    assert [len(p) for p in parts] == [90, 10]
+    assert [len(p) for p in tenths(rng.standard_normal(50))] == [5] * 10
+
+
 def test_without_any_difficulty_the_stand_in_is_said(rng):
     found = learners_difficulty(ArrayActivations(rng.random((40, 4)), "gates"))
     assert found.caveats[0].startswith("No difficulty is known")
+    assert "undecided tokens" in found.reading
+    assert "difficult" not in found.reading
+    scores = rng.standard_normal((40, 4))
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(undecided(scores, HOW_MANY), -(p * np.log(p)).sum(axis=1) / np.log(4))
+
+
+def test_where_all_tokens_use_as_many_no_place_is_told_apart(rng):
+    found = learners_map(gated(np.full(40, 2), layout=Layout(np.arange(11) * 4)))
+    assert [e.n for e in found.estimates] == [10, 10]  # samples, not tokens
+    assert found.reading.endswith("so that places are not told apart.")

@@ -131,7 +131,7 @@ def _coded(tap, group: np.ndarray, params: BdRatesParams, rng, told) -> Coded:
     if not coder.size > 0:
         raise NotEnoughData(f"{tap.name} does not vary", "rows that differ", "Choose another tap")
     steps, turned = STEPS[params.quality], params.code == AXES
-    made = counted(coder, x, rows, group[owner[rows]], steps, turned, lambda f: told(0.5 * f))
+    made = counted(coder, x, rows, group[owner[rows]], GROUPS, steps, turned, lambda f: told(0.5 * f))
     numbers = x.shape[1] * np.diff(tap.layout.offsets)[group >= 0].mean() if params.rate == SAMPLE else 1.0
     if params.quality == NOISE:
         return Coded(made, float(numbers), "", tuple(said))
@@ -181,7 +181,7 @@ def _matrix(names, pairs, floor, found, params, said, n: int) -> Matrix:
     left = len(pairs) - len(told)
     return Matrix(
         title=f"BD-rate at equal quality: {params.quality}", values=values, row_names=names, column_names=names,
-        value_name="more rate of the column than of the row (%)", diverging=True, low=low, high=high,
+        value_name="more rate of column over row (%)", diverging=True, low=low, high=high,
         significant=(low > 0) | (high < 0), null=np.zeros_like(values), estimates=tuple(told),
         reading=_reading(told[0]),
         caveats=(*said, *dict.fromkeys(note for one in found for note in one.notes),
@@ -240,7 +240,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="bd_rates", family="tokens", title="BD-rate between layers and models", version=1, function=bd_rates,
+        id="bd_rates", family="tokens", title="BD-rate between layers and models", version=2, function=bd_rates,
         summary="How much more rate one tap takes than another at the same quality, on average, for every pair.",
         params=BdRatesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True, most_inputs=24,
         matches="samples", minimum_rows=FEWEST,

@@ -87,10 +87,14 @@ def crop_bill(
                          lambda f, doing="": progress(0.2 * f, doing))  # fmt: skip
     at = np.flatnonzero(who.samples == params.sample)
     if not len(at):
-        raise NotFound(f"sample {params.sample} of {tap.name}", f"one of 0 to {who.samples.max()}")
+        raise NotFound(
+            f"sample {params.sample} of {tap.name}",
+            f"one of 0 to {who.samples.max()}",
+            "Choose another sample",
+        )
     layer = min(1, who.layers - 1) if params.layer is None else params.layer - 1
     if layer >= who.layers:
-        raise NotFound(f"layer {params.layer}", f"1 to {who.layers}")
+        raise NotFound(f"layer {params.layer}", f"1 to {who.layers}", "Choose another layer, or none")
     others = np.setdiff1d(chosen_samples(who.n, params.maximum_samples, rng), at)
     bills = []
     for k, place in enumerate(np.r_[at, others[: params.maximum_samples - 1]]):
@@ -106,7 +110,7 @@ def crop_bill(
     words = who.opened.words(int(at[0])) if who.is_network else ()
     told = _estimates(bills, chance, drawn[1], tap.shape[1])
     return _map(
-        params, layer, bills[0], *drawn, words, told, (*of_one(notes, params.sample), *_caveats(bills))
+        params, layer, bills[0], *drawn, words, told, (*of_one(notes, params.sample), *_caveats(bills, who.n))
     )
 
 
@@ -189,8 +193,13 @@ def _reading(one: Bill, parts: tuple[int, int], told) -> str:
     )
 
 
-def _caveats(bills: list[Bill]) -> list[str]:
-    said = [f"Means are of {len(bills)} sample(s); the bill of each crop is that of the one drawn."]
+def _caveats(bills: list[Bill], samples: int) -> list[str]:
+    some = (
+        f"{len(bills):,} of {samples:,} samples, at random"
+        if len(bills) < samples
+        else f"{len(bills)} sample(s)"
+    )
+    said = [f"Means are of {some}; the bill of each crop is that of the one drawn."]
     if len(bills[0].density) > LISTED:
         said.append(f"Numbers are of the first {LISTED} of {len(bills[0].density)} crops; all are drawn.")
     return said
@@ -232,7 +241,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="crop_bill", family="tokens", network="blocks", title="Token bill of crops", version=1, function=crop_bill,
+        id="crop_bill", family="tokens", network="blocks", title="Token bill of crops", version=2, function=crop_bill,
         summary="Information density and tokens kept of each sub-image of a page, and which tokens are sampled.",
         params=CropBillParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=32,
         invariance="the order of samples",

@@ -38,7 +38,7 @@ from analysis.tokens.attention.heads import HeadReader, heads_of, softmax_over
 from analysis.tokens.attention.softmax_distance import of_weights, scores_of
 from analysis.tokens.kan import bases
 from analysis.tokens.kan.head_maps import HeadMaps, head_maps
-from analysis.tokens.kan.head_maps_told import best_exponential, explained, of_head
+from analysis.tokens.kan.head_maps_told import best_exponential, explained, of_head, share_words
 from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
@@ -108,7 +108,7 @@ def head_functions(
 
 def _refuse_layer(layer: int, layers: int) -> None:
     if layer >= layers:
-        raise NotFound(f"layer {layer + 1}", f"1 to {layers}")
+        raise NotFound(f"layer {layer + 1}", f"1 to {layers}", "Choose another layer, or none")
 
 
 def _of_checkpoint(tap) -> list[HeadMaps]:
@@ -177,11 +177,14 @@ def _told_learned(told) -> str:
     below = [e for e in told if e.name.startswith("below")]
     most, least = max(like, key=lambda e: e.value), min(like, key=lambda e: e.value)
     worst = max(below, key=lambda e: e.value)
-    text = f"An exponential explains {least.value:.0%} to {most.value:.0%} of the functions of heads"
+    ends = [share_words(e.value) for e in (least, most)]
+    how_much = ends[0] if ends[0] == ends[1] else " to ".join(ends)
+    text = f"An exponential explains {how_much} of the functions of heads"
     if worst.value == 0:
         return f"{text}; none is below 0."
     return (
-        f"{text}. Up to {worst.value:.0%} lies below 0: rows are no shares of 1, and a rollout does not hold."
+        f"{text}. Up to {share_words(worst.value)} lies below 0: unless the network makes them so afterwards, rows "
+        "are no shares of 1, and a rollout does not hold."
     )
 
 
@@ -218,9 +221,9 @@ def _measured(reader: HeadReader, layer: int, told) -> Curve:
         x=((edges[1:] + edges[:-1]) / 2)[seen], x_name="ln of the weight that softmax pays",
         y_name="weight that is paid",
         series=series, null=null, estimates=tuple(numbers), joined=True,
-        reading=f"{worst.name.split(', ')[1].capitalize()} pays farthest from softmax: {worst.value:.1%} of its weight "
-                f"lies elsewhere. Rows sum to 1 within {max(e.value for e in off):.2g}, "
-                f"{max(e.value for e in low):.1%} of the mass is negative.",
+        reading=f"{worst.name.split(', ')[1].capitalize()} pays farthest from softmax: {share_words(worst.value)} of its "
+                f"weight lies elsewhere. Rows sum to 1 within {max(e.value for e in off):.2g}, "
+                f"{share_words(max(e.value for e in low))} of the mass is negative at most.",
         caveats=(*reader.notes, "Dashed is softmax of the scores.",
                  f"Weights below {FAINT:g} count as the least.",
                  *([f"{len(heads)} of {reader.heads} heads are drawn and told of."]
@@ -266,7 +269,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="head_functions", family="tokens", network="attention", title="Functions of heads", version=1,
+        id="head_functions", family="tokens", network="attention", title="Functions of heads", version=2,
         function=head_functions,
         summary="What each head applies to its scores: the learned function, or the weights it pays, beside softmax.",
         params=HeadFunctionsParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
