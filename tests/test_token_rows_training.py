@@ -16,7 +16,6 @@ from scipy.linalg import svd
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.networks.optimiser_path import path_components, random_like
 from analysis.errors import InputError, NotFound, ParameterError, ShapeError
-from analysis.methods.tokens import head_functions as head_functions_file
 from analysis.methods.tokens.attention_atlas import attention_atlas
 from analysis.methods.tokens.attention_rollout import attention_rollout
 from analysis.methods.tokens.bd_rates import ANSWER, BdRatesParams, bd_rates
@@ -41,6 +40,7 @@ from analysis.tokens.cache.recoding import coder_of, rate_and_error
 from analysis.tokens.kan import bases
 from analysis.tokens.kan.head_maps import head_maps
 from analysis.tokens.kan.head_maps_told import share_words
+from analysis.tokens.kan.learned_curve import learned_reading
 from analysis.tokens.mixers import mode_paths, ssm
 from analysis.tokens.networks.slices_told import bent_at
 
@@ -738,7 +738,7 @@ def test_a_share_that_is_there_is_never_called_nothing():
         "0 %", "below 0.01 %", "0.03 %", "0.4 %", "9.5 %", "50 %"]  # fmt: skip
     told = [Estimate(f"{what}, head {h}", v) for h, (a, b) in enumerate(((2e-5, 0.0), (0.003, 0.002)))
             for what, v in (("explained by an exponential", a), ("below 0", b))]  # fmt: skip
-    said = head_functions_file._told_learned(told)
+    said = learned_reading(told)
     assert "explains below 0.01 % to 0.3 % of" in said
     assert "Up to 0.2 % lies below 0" in said
 
