@@ -10,6 +10,7 @@ from scipy.stats import spearmanr, ttest_ind
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import InputError, NotFound, ParameterError
+from analysis.methods.tokens import influence_map as influence_file
 from analysis.methods.tokens.influence_map import InfluenceMapParams, influence_map
 from analysis.methods.tokens.learners_difficulty import learners_difficulty
 from analysis.methods.tokens.learners_map import LearnersMapParams, learners_map
@@ -214,6 +215,31 @@ def test_the_scan_beside_a_patch_is_the_row_of_the_scan_matrix(rng):
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     whole = decaying_scan(unit, unit, 3.0)[13] ** 2  # row 2, column 3 of 4 x 5
     np.testing.assert_allclose(raster(x, (4, 5), (0.6, 0.7), 3.0).ravel(), whole / whole.sum(), atol=1e-12)
+
+
+def test_a_scan_reads_nothing_of_cells_without_a_token(rng):
+    """As if the other cells were all: what is there is centred by itself."""
+    x, there = rng.standard_normal((12, 5)) + 3, np.ones(12, bool)
+    there[[1, 4]] = False
+    made = raster(np.where(there[:, None], x, 0.0), (3, 4), (0.9, 0.9), 4.0, there).ravel()
+    assert (made[~there] == 0).all()
+    own = x[there] - x[there].mean(axis=0)
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    weight = np.square(own @ own[-1] * 0.5 ** ((11 - np.flatnonzero(there)) / 4))
+    np.testing.assert_allclose(made[there], weight / weight.sum())
+    np.testing.assert_allclose(
+        raster(x, (3, 4), (0.9, 0.9), 4.0, np.ones(12, bool)), raster(x, (3, 4), (0.9, 0.9), 4.0)
+    )
+
+
+def test_a_share_has_no_interval_beyond_all_of_it():
+    """Two samples, of which one reads its own row alone."""
+    row, flat = np.zeros((4, 4)), np.full((4, 4), 1 / 16)
+    row[2] = 0.25
+    maps = np.stack([row, flat])
+    told = {e.name: e for e in influence_file._estimates(maps, maps, 3, InfluenceMapParams())}
+    assert told["share in its own row"].high == 1.0
+    assert told["across"].high > 1.0
 
 
 def test_a_scan_by_rows_streaks_and_an_even_field_does_not(rng):

@@ -141,12 +141,17 @@ def _estimates(maps: np.ndarray, scans: np.ndarray, d: int, params) -> tuple[Est
     for of, after in ((maps, ""), (scans, f", {SCANNED}")):
         value = measured(of, place)
         out += [
-            Estimate(name + after, float(value[:, i].mean()), **mean_interval(value[:, i], 0.0), null=float(flat[i]),
-                     null_method="all cells alike", n=len(value), d=d, estimator="around the place, mean over samples",
+            Estimate(name + after, float(value[:, i].mean()), **mean_interval(value[:, i], 0.0, _most(name)), d=d,
+                     null=float(flat[i]), null_method="all cells alike", n=len(value),
+                     estimator="around the place, mean over samples",
                      unit="" if "over" in name or "share" in name else "cells")
             for i, name in enumerate(NUMBERS) if not (line and i in (1, 2, 3, 5))
         ]  # fmt: skip
     return tuple(out)
+
+
+def _most(name: str) -> float:
+    return 1.0 if "share" in name else np.inf
 
 
 def _reading(told, grid, params) -> str:
@@ -229,7 +234,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="influence_map", family="tokens", title="What reaches a place", version=3, function=influence_map,
+        id="influence_map", family="tokens", title="What reaches a place", version=4, function=influence_map,
         summary="Effective receptive field of a layer: what of the picture reaches a place, how far and which way.",
         params=InfluenceMapParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4,
         invariance="one factor of all inputs; rotations of what the layer gives, on average over directions",

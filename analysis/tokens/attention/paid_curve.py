@@ -61,6 +61,6 @@ def _reading(worst, off: float, low: float) -> str:
     if worst.value < SAME and off < SAME:
         return "Heads pay what softmax of their scores would pay, and their rows sum to 1: as softmax attention does."
     return (
-        f"{worst.name.split(', ')[1].capitalize()} pays farthest from softmax: {share_words(worst.value)} of its weight "
-        f"lies elsewhere. Rows sum to 1 within {off:.2g}, {share_words(low)} of the mass is negative at most."
+        f"{worst.name.split(', ')[1].capitalize()} pays farthest from softmax: {share_words(worst.value)} of its "
+        f"weight lies elsewhere. Rows sum to 1 within {off:.2g}, {share_words(low)} of the mass is negative at most."
     )

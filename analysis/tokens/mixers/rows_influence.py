@@ -30,7 +30,9 @@ def rows_influence(tap, params, places, why, rng, progress):
         progress(0.4 + 0.55 * i / len(rows.x), "differentiating rows")
         own = [field_of_rows(x, cell, grid, place, params.directions, rng) for place in places]
         inside = (cell >= 0) & (cell < grid[0] * grid[1])
-        maps.append([*own, raster(placed(x[inside], cell[inside], grid), grid, places[0], params.forgets)])
+        there = np.isin(np.arange(grid[0] * grid[1]), cell[inside])
+        scan = raster(placed(x[inside], cell[inside], grid), grid, places[0], params.forgets, there)
+        maps.append([*own, scan])
     said = "No network was run: rows read each other by softmax, and the derivative is by each of them."
     if rows.cell[one].max() >= grid[0] * grid[1]:
         said += (
