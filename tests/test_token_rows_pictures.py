@@ -182,6 +182,14 @@ def test_source_regions_are_those_that_make_the_coarse_tokens(rng):
         )  # local: a patch gives to its own coarse token only
 
 
+def test_patches_that_no_cell_takes_are_said(rng):
+    found = coarse_sources(tokens(rng.standard_normal((3, 25, 4)), (5, 5)))
+    assert any(c.startswith("9 of 25 patches lie beyond the last whole cell") for c in found.caveats)
+    assert (found.values[4].reshape(5, 5)[4] == 0).all()
+    whole = coarse_sources(tokens(rng.standard_normal((3, 16, 4)), (4, 4)))
+    assert not any("beyond" in c for c in whole.caveats)
+
+
 def test_a_coarse_token_that_is_not_there_is_refused(rng):
     with pytest.raises(NotFound, match="coarse token 4"):
         coarse_sources(tokens(rng.standard_normal((3, 16, 4)), (4, 4)), CoarseSourcesParams(token=4))
@@ -244,6 +252,9 @@ def test_pages_show_the_sampled_tokens_alone(rng):
     assert (found.values[1] == 0).all()
     kept = [e.value for e in found.estimates if e.name.startswith("tokens kept")]
     assert kept == [1.0] * 4
+    assert not any("at random" in c for c in found.caveats)
+    some = crop_bill(tokens(x, (4, 4)), CropBillParams(maximum_samples=3))
+    assert any(c.startswith("Means are of 3 of 4 samples, at random") for c in some.caveats)
     with pytest.raises(NotFound, match="layer 9"):
         crop_bill(tokens(x, (4, 4)), CropBillParams(layer=9))
 
