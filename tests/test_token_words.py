@@ -37,7 +37,7 @@ def test_cells_that_differ_are_written_apart(values, decimals):
 
 
 def test_the_ends_of_a_range_are_told_apart():
-    assert (_apart(1.51631, 1.51635), _apart(1.51635, 1.51631)) == ("1.51631", "1.51635")
+    assert (_apart(1.51631, 1.51635), _apart(1.51635, 1.51631)) == ("1.5163", "1.5164")
     assert (_apart(0.2, 0.9), _apart(2.0, 2.0)) == ("0.2", "2")
 
 
