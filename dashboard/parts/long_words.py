@@ -13,8 +13,9 @@ LONG, MOST = 44, 40  # characters that fit a cell; rows that are written out
 
 
 def parted(columns: Mapping[str, np.ndarray]) -> tuple[dict, dict]:
-    """(columns that fit a table, those of sentences that do not), where rows are few enough to be written out. The first
-    column stays: it names the rows, in the table and below it."""
+    """(columns that fit a table, those of sentences that do not), where rows are few enough to be written out.
+
+    The first column stays: it names the rows, in the table and below it."""
     rows = max((len(column) for column in columns.values()), default=0)
     said = list(columns.items())[1:] if rows <= MOST else []
     long = {name: column for name, column in said if _is_long(column)}
