@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.results import Matrix, Result, Table
+from dashboard.figures.captions import besides, caption
 from dashboard.figures.estimates import estimates_table
 from dashboard.figures.table import is_number, shown
 from dashboard.figures.text import plain, shorten, tex, tex_prose
-from dashboard.figures.words import caption
 
 MOST_TEX_CELLS = 14  # along one side of a matrix
 MOST_TEX_ROWS, FEWEST_TEX_ROWS = 40, 6
@@ -70,7 +70,13 @@ def tabular(result: Result, columns: dict, part: str) -> str:
     rows = list(zip(*([tex(text) for text in texts[k]] for k in kept), strict=True))
     return _written(
         setting, said + cut, "".join(sides), [_stacked(k, heads[k], k in widths) for k in kept], rows
-    )
+    ) + _to_say(result)
+
+
+def _to_say(result: Result) -> str:
+    """A comment with what belongs into the text, since the caption has no room for it."""
+    text = besides(result)
+    return f"% To say in the text: {tex(text)}\n" if text else ""
 
 
 def _numbers(table: dict) -> dict:

@@ -28,6 +28,7 @@ from dashboard.figures.traces import colour_bar
 
 FADED = 0.28
 NAME, PAPER_NAME = 22, 16  # characters at most, on screen and on paper
+LONG_PAPER_NAME, FEW_NAMES = 26, 8
 MOST_WRITTEN = 12  # cells along a side that show their number
 
 
@@ -297,7 +298,7 @@ def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
     )
     for (names, put, label, lines), what in zip(sides, ("columns", "rows"), strict=True):
         if len(names) <= min(MOST_NAMES, lines):
-            put(np.arange(len(names)), told_apart(names, PAPER_NAME))
+            put(np.arange(len(names)), told_apart(names, _letters(page, names)))
         else:
             put([])
             label(f"{len(names):,} {what}")
@@ -306,6 +307,13 @@ def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
         and sum(min(len(n), PAPER_NAME) + 2 for n in cells.column_names) > 30
     ):
         axes.tick_params(axis="x", rotation=90)
+
+
+def _letters(page: Page, names) -> int:
+    """How many characters a name may have: more where they are few, since then cells stay large."""
+    return (
+        max(PAPER_NAME, min(LONG_PAPER_NAME, page.characters // 3)) if len(names) <= FEW_NAMES else PAPER_NAME
+    )
 
 
 def in_grey(said: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dashboard.figures.hatching import strokes
 from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import DASHES, FONTS, GREYS, MARKS, MORE_DASHES, OKABE_ITO, RED_BLUE, VIRIDIS
-from dashboard.figures.text import power_of_ten, shorten, wrapped
+from dashboard.figures.text import plain, power_of_ten, shorten, wrapped
 
 LEGEND_LINE = 0.135  # inches, at print scale
 MOST_LAYOUTS = 3
@@ -83,7 +83,7 @@ class Page:
         from matplotlib.colors import LinearSegmentedColormap
 
         if self.greyscale:
-            return LinearSegmentedColormap.from_list("grey", ["#d9d9d9", "#111111"])
+            return LinearSegmentedColormap.from_list("grey", ["#cccccc", "#111111"])
         stops = RED_BLUE if diverging else VIRIDIS
         return LinearSegmentedColormap.from_list("signed" if diverging else "sequential", stops)
 
@@ -219,9 +219,21 @@ def _whole(figure) -> bool:
 
 
 def label_axes(page: Page, axes, x: str, y: str) -> None:
-    """Axis names, cut in the middle where they are longer than their side of the page."""
-    axes.set_xlabel(shorten(x, int(page.characters * 0.8)))
-    axes.set_ylabel(shorten(y, int(page.characters * 0.72 * page.figure.get_figheight() / page.inches)))
+    """Axis names, in two lines where they are longer than their side of the page, cut where they need more."""
+    beside = page.characters * 0.72 * page.figure.get_figheight() / page.inches
+    axes.set_xlabel(_in_lines(x, int(page.characters * 0.8)))
+    axes.set_ylabel(_in_lines(y, int(beside)))
+
+
+def _in_lines(name: str, room: int) -> str:
+    text = plain(name)
+    if len(text) <= room:
+        return text
+    for width in range(len(text) // 2, room + 1):  # the narrowest two lines: about as long as each other
+        lines = wrapped(text, width, 9)
+        if len(lines) <= 2:
+            return "\n".join(lines)
+    return shorten(text, room)
 
 
 def entry(name, limit: int = 26) -> str:
