@@ -259,7 +259,7 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
         axes.plot(*at, color="#111111", linewidth=1.1 * page.scale, linestyle=(0, (4, 2)))
     if outlined(result, cells):
         outlines_on_paper(axes, result.outlines, page.scale)
-    if _has_room(cells):
+    if _has_room(cells) and not page.draft:
         _written(axes, cells, shades, page)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -283,7 +283,10 @@ def _written(axes, cells: Cells, shades: np.ndarray, page: Page) -> None:
     for (i, j), value in np.ndenumerate(cells.values):
         if np.isfinite(value):
             ink = "#111111" if bright[i, j] > 0.5 else "#ffffff"
-            axes.text(j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=size, color=ink)
+            text = axes.text(
+                j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=size, color=ink
+            )
+            text.set_in_layout(False)  # it lies inside of the axes, and to measure it takes time
 
 
 def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:

@@ -46,6 +46,7 @@ class Page:
     legends: list[Key] = field(default_factory=list)  # what the panel's legend says, drawn or not
     bars: list[Bar] = field(default_factory=list)
     grown: list[float] = field(default_factory=list)  # inches by which notes and legends made it higher
+    draft: bool = False  # drawn only to find where axes lie: what stands inside of them can be left out
 
     @property
     def width(self) -> str:
@@ -172,6 +173,7 @@ def new_page(
     show_title=False,
     on=None,
     shared=frozenset(),
+    draft=False,
 ) -> Page:
     """A Matplotlib page `height` inches high (at print scale) with title and notes reserved for; `on` a part of a
     composed page, where one is given, without what is `shared` there."""
@@ -180,7 +182,7 @@ def new_page(
     if show_title and title:
         lines = wrapped(title, int(sheet.inches * 72 / (sheet.points * 0.62)), 2)
         heading = figure.suptitle("\n".join(lines), x=0.01, ha="left", fontweight="bold")
-    page = Page(figure, sheet, greyscale, heading, shared)
+    page = Page(figure, sheet, greyscale, heading, shared, draft=draft)
     small = [line for note in notes if note for line in wrapped(note, page.characters + 6, 3)]
     if small:
         text = figure.supxlabel("\n".join(small), x=0.01, ha="left", color="#555555")
