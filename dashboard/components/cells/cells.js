@@ -46,8 +46,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     put(+k, !chosen.has(+k));
     send();
   };
-  const old = parentElement.querySelector(".cell-box");
+  const old = parentElement.querySelector(".cell-box"), held = old?.getRootNode().activeElement;
+  const at = old?.contains(held) ? held.dataset.cell ?? "none" : null; // whoever paints by keys goes on where she was
   old ? old.replaceWith(box) : parentElement.append(box);
   show();
+  if (at !== null) (cells[at] ?? cells[0])?.focus({ preventScroll: true });
   return () => box.remove();
 }

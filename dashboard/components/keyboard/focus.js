@@ -3,7 +3,9 @@
  * one of the same kind and name; it is waited for as long as a page may take, and not once somebody has moved on. */
 const PATIENCE_MS = 6000;
 
-const nameOf = (e) => e.getAttribute("aria-label") || [...(e.labels ?? [])].map((l) => l.textContent).join(" ") || e.textContent.trim();
+const calledNow = (e) => e.getAttribute("aria-label") || [...(e.labels ?? [])].map((l) => l.textContent).join(" ") || e.textContent.trim();
+/* The button that fills the screen with a table or a chart and the one that leaves again stand in for each other. */
+const nameOf = (e) => calledNow(e).replace(/^(Fullscreen|Close fullscreen)(?=:|$)/, "Fullscreen");
 const alike = ({ tagName, type }, name) => [...document.querySelectorAll(tagName)].filter((e) => e.type === type && nameOf(e) === name);
 
 const keepFocus = () => {
