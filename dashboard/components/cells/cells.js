@@ -7,7 +7,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const [h, w] = data.grid, chosen = new Set(data.chosen);
   const frame = make("div", { class: "frame" }, data.image ? make("img", { src: data.image, alt: "" }) : null);
   if (!data.image) frame.style.aspectRatio = `${w} / ${h}`;
-  const text = make("span"), back = make("button", { type: "button", onclick: () => { chosen.clear(); show(); send(); } }, "Show all");
+  const text = make("span"), back = make("button", { type: "button", onclick: () => { chosen.clear(); show(); cells[0].focus(); send(); } }, "Show all");
   const box = make("div", { class: "cell-box" }, frame, make("div", { class: "below" }, text, back));
   const cells = data.names.map((name, k) => {
     const style = `left:${(100 * (k % w)) / w}%;top:${(100 * Math.floor(k / w)) / h}%;width:${100 / w}%;height:${100 / h}%`;
