@@ -34,11 +34,11 @@ WORKED = {  # by page: kind and name of what is worked there, and the popover th
     f"attribution?tap={TAP}": [("number", "Sample")],
     f"analyses?tap={TAP}&method=pca": [("choice", "Family"), ("popover", "Export"), ("download", "CSV", "Export")],
     f"analyses?tap={PATCHES}&method=masked_retrieval": [("button", "patch (1, 2)")],
-    f"tokens?tap={PATCHES}": [("slider", "Tokens left"), ("tabs", "A link", "Share")],
+    f"tokens?tap={PATCHES}": [("slider", "Tokens left")],
     "tokens?tap=python-gpt-code:transformer.h.2": [("slider", "The text behind")],
     f"features?tap={PATCHES}@vit-topk-s0&unit=3&own=true": [("upload", "")],
     "workspace": [("radio", "Stores")],
-    "activity": [("choice", "By")],
+    "activity": [("choice", "By"), ("tabs", "A link", "Share")],
 }  # fmt: skip
 
 
