@@ -19,12 +19,14 @@ from analysis.errors import InputError, NotFound, ParameterError, ShapeError
 from analysis.methods.tokens.attention_atlas import attention_atlas
 from analysis.methods.tokens.attention_rollout import attention_rollout
 from analysis.methods.tokens.bd_rates import ANSWER, BdRatesParams, bd_rates
+from analysis.methods.tokens.box_attention import BoxAttentionParams, box_attention
 from analysis.methods.tokens.gate_order import gate_order
 from analysis.methods.tokens.head_functions import HeadFunctionsParams, head_functions
 from analysis.methods.tokens.head_locality import HeadLocalityParams, head_locality
 from analysis.methods.tokens.head_offsets import head_offsets
 from analysis.methods.tokens.loss_slices import LossSlicesParams, loss_slices
 from analysis.methods.tokens.ssm_drift import FAMILY, MODES, SsmDriftParams, ssm_drift
+from analysis.methods.tokens.token_overfocus import token_overfocus
 from analysis.recording.recorder import record
 from analysis.results import Estimate
 from analysis.sources.checkpoint import open_checkpoint
@@ -267,6 +269,23 @@ def test_heads_of_a_dump_are_those_that_were_recorded(tmp_path, rng):
         reader.rows(1, 0)[0], scores / scores.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-9
     )
     assert len(attention_atlas(plain.activations("n.0.hidden")).row_names) == 2
+
+
+def test_what_needs_spoiled_samples_refuses_a_dump_and_boxes_of_a_dump_are_read_once(tmp_path, rng):
+    rows = rng.dirichlet(np.ones(SIDE**2), (LAYERS, 4, HEADS, SIDE**2))
+    one = dumped(tmp_path, "a", rows)
+    with pytest.raises(InputError, match="no network can be asked"):
+        token_overfocus(one)
+    both = (one.store.activations("blocks.0.hidden"), one)
+    found = [box_attention(*taps, params=BoxAttentionParams(boxes="1-2, 1-2")) for taps in ((one,), both)]
+    np.testing.assert_array_equal(found[0].values, found[1].values)
+    assert found[0].row_names == found[1].row_names == tuple(f"layer {k + 1}" for k in range(LAYERS))
+    inside = np.isin(np.arange(SIDE**2), [0, 1, SIDE, SIDE + 1])
+    want = rows[..., inside, :][..., inside].sum(axis=-1).mean(axis=-1).mean(axis=(1, 2))
+    np.testing.assert_allclose(found[1].values[:, 0], want, atol=1e-6)
+    x = rng.standard_normal((4, 9, 5))
+    plain = write_store(tmp_path / "p", name="p", taps={f"n.{k}.hidden": (k + 1) * x for k in range(3)})
+    assert len(box_attention(plain.activations("n.0.hidden")).row_names) == 3
 
 
 def test_checkpoints_with_other_heads_are_refused(tmp_path, rng):
