@@ -112,6 +112,6 @@ def test_spatial_gates_are_exchanged_among_samples_of_one_length_alone(rng):
 def test_the_check_of_gate_order_fails_on_broken_code(monkeypatch):
     from analysis.methods.tokens import gate_order as file
 
-    real = file._compared
-    monkeypatch.setattr(file, "_compared", lambda g, s, w: real(g, g[: len(s)], w))
+    real = file.compared
+    monkeypatch.setattr(file, "compared", lambda g, s, w: real(g, g[: len(s)], w))
     assert not all(line.passed for line in file._check())

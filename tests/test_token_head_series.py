@@ -85,6 +85,15 @@ def test_every_head_of_a_dump_is_measured_at_every_checkpoint(tmp_path):
     assert set(deep.positions[:, 0]) == {1, 2}
 
 
+def test_heads_without_a_gate_have_none_in_their_column(tmp_path, rng):
+    rows = rng.dirichlet(np.ones(SIDE**2), (LAYERS, 4, HEADS, SIDE**2))
+    taps = [dumped(tmp_path, f"run-{k}", rows, rng.standard_normal((1, HEADS))) for k in (1, 2)]
+    for found in (head_locality(*taps), head_offsets(taps[1])):
+        gate = found.columns["gate"].reshape(-1, LAYERS, HEADS)
+        assert np.isnan(gate[:, 1:]).all()
+        assert ((gate[:, 0] > 0) & (gate[:, 0] < 1)).all()
+
+
 def test_the_last_checkpoint_is_what_head_offsets_draws(tmp_path, rng):
     rows = rng.dirichlet(np.ones(SIDE**2), (LAYERS, 4, HEADS, SIDE**2))
     taps = [dumped(tmp_path, f"run-{k}", rows) for k in (1, 2)]

@@ -506,6 +506,16 @@ def test_without_any_difficulty_the_stand_in_is_said(rng):
     np.testing.assert_allclose(undecided(scores, HOW_MANY), -(p * np.log(p)).sum(axis=1) / np.log(4))
 
 
+def test_a_budget_that_ends_among_equal_gates_says_which_are_open(rng):
+    """Half of the gates are shut for good: three quarters of all open some of these, the first."""
+    gates = np.repeat([[1.0, 0.0]], 40, axis=0)
+    tap = ArrayActivations(gates, "gates", layout=Layout(np.arange(11) * 4))
+    said = learners_map(tap, LearnersMapParams(budget=0.75)).caveats
+    assert "The budget ends among 40 equal gates: the first 20 are open." in said
+    for caveats in (learners_map(tap, LearnersMapParams(budget=0.5)).caveats, learners_map(tap).caveats):
+        assert not any("equal gates" in c for c in caveats)
+
+
 def test_where_all_tokens_use_as_many_no_place_is_told_apart(rng):
     found = learners_map(gated(np.full(40, 2), layout=Layout(np.arange(11) * 4)))
     assert [e.n for e in found.estimates] == [10, 10]  # samples, not tokens

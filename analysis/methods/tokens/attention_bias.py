@@ -103,7 +103,9 @@ def attention_bias(
     b, at = found.bias, found.drawn
     query = found.tokens // 2 if params.query is None else params.query
     if query >= found.tokens:
-        raise ParameterError(f"query = {query}", f"a token on the grid, 0 to {found.tokens - 1}")
+        raise ParameterError(
+            f"query = {query}", f"a token on the grid, 0 to {found.tokens - 1}", "Choose another"
+        )
     used = None if marks is None or found.samples is None else marks[found.samples]
     if used is not None and not np.isfinite(used).all():
         raise InputError("landmarks with NaN or infinity", "finite columns", "Choose other columns")

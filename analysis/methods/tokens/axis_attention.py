@@ -80,7 +80,9 @@ def axis_attention(
     h, w = found.factored.grid
     i, j = (size // 2 if at is None else at - 1 for at, size in ((params.line, h), (params.place, w)))
     if i >= h or j >= w:
-        raise NotFound(f"line {i + 1}, place {j + 1}", f"lines 1 to {h}, places 1 to {w}")
+        raise NotFound(
+            f"line {i + 1}, place {j + 1}", f"lines 1 to {h}, places 1 to {w}", "Choose another, or none"
+        )
     progress(0.9, "two hops")
     told = _estimates(found.all, rng, taps[0].shape[1])
     progress(1.0, "done")

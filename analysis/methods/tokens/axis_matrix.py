@@ -104,7 +104,7 @@ def _lines(own, first: bool, line: int | None) -> np.ndarray:
     if line is None:
         return lines[:1] if own.shared else lines
     if line > len(lines):
-        raise NotFound(f"line {line}", f"1 to {len(lines)}")
+        raise NotFound(f"line {line}", f"1 to {len(lines)}", "Choose another, or none: then all")
     return lines[line - 1 : line]
 
 

@@ -40,6 +40,7 @@ from analysis.compute.streaming import refuse_few
 from analysis.errors import NotEnoughData, ShapeError
 from analysis.results import Distribution, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.routing.gate_pairs import compared, each_pair, exchanged_pairs
 from analysis.tokens.routing.open_gates import SQUASHED, open_gates
 
 FEWEST, BINS, EVEN = 8, 30, 1 / 7
@@ -74,11 +75,28 @@ def gate_order(
     """
     taps, rng = [as_activations(t) for t in taps], rng or np.random.default_rng(0)
     progress(0.0, "reading gates")
+    channel, spatial, weights, said = _gates(taps, params, rng)
+    progress(0.4, "comparing orders")
+    own = np.array([compared(g, s, w) for g, s, w in each_pair(channel, spatial, weights)])
+    progress(0.8, "exchanging samples")
+    free = exchanged_pairs(channel, spatial, weights, rng)
+    alone = int(np.isnan(free).sum())
+    if alone > len(own) - FEWEST:
+        raise NotEnoughData(
+            f"{len(own) - alone} sample(s) of {taps[1].name} with as many positions as another", f"{FEWEST}",
+            "Choose samples of one length",
+        )  # fmt: skip
+    progress(1.0, "done")
+    if alone:
+        said.append(f"{alone} sample(s) that none has as many positions as are in no number of the pairing.")
+    return _distribution(taps, own, free, len(channel[0]), said)
+
+
+def _gates(taps, params, rng):
+    """(channel gates n times (C,), spatial gates n times (T,), squared inputs n times (T, C) or None, notes)."""
     positions, said = shared_positions(taps, FEWEST)
     chosen, more = random_part(positions.shape[1], params.maximum_samples, rng)
-    at = positions[:, chosen]
-    rows = [[_rows(tap, i) for i in own] for tap, own in zip(taps, at, strict=True)]
-    progress(0.4, "comparing orders")
+    rows = [[_rows(tap, i) for i in own] for tap, own in zip(taps, positions[:, chosen], strict=True)]
     good = np.array([_usable(one) for one in zip(*rows, strict=True)])
     refuse_few(taps[0].name, int(good.sum()), FEWEST, "finite sample(s) with an input that is not 0")
     rows = [[x for x, keep in zip(one, good, strict=True) if keep] for one in rows]
@@ -87,26 +105,14 @@ def gate_order(
     spatial = [s[0] if taps[1].layout.is_pooled else s.mean(axis=1) for s in spatial]
     weights = None if len(taps) < 3 else [np.square(x) for x in rows[2]]
     _refuse_other(channel, spatial, weights, taps)
-    own = np.array([_compared(g, s, w) for g, s, w in _each(channel, spatial, weights)])
-    progress(0.8, "exchanging samples")
-    free = _exchanged(channel, spatial, weights, rng)
-    alone = int(np.isnan(free).sum())
-    if alone > len(own) - FEWEST:
-        raise NotEnoughData(
-            f"{len(own) - alone} sample(s) of {taps[1].name} with as many positions as another", f"{FEWEST}",
-            "Choose samples of one length",
-        )  # fmt: skip
-    progress(1.0, "done")
     notes = [*said, *more]
     if not good.all():
         notes.append(f"{int((~good).sum())} sample(s) with NaN, infinity or nothing but 0 to gate left out.")
-    if alone:
-        notes.append(f"{alone} sample(s) that none has as many positions as are in no number of the pairing.")
     for tap, how in zip(taps, (kind, other), strict=False):
         notes += [f"A sigmoid is taken of {tap.name}: it leaves 0 to 1."] if how == SQUASHED else []
     if weights is None:
         notes.append("What is gated is not given: all positions and channels count alike.")
-    return _distribution(taps, own, free, len(channel[0]), notes)
+    return channel, spatial, weights, notes
 
 
 def _rows(tap, sample: int) -> np.ndarray:
@@ -126,42 +132,13 @@ def _opened(values: list[np.ndarray]) -> tuple[list[np.ndarray], str]:
 
 
 def _refuse_other(channel, spatial, weights, taps) -> None:
-    for g, s, w in _each(channel, spatial, weights):
+    for g, s, w in each_pair(channel, spatial, weights):
         if w is not None and w.shape != (len(s), len(g)):
             raise ShapeError(
                 f"{taps[2].name} has {w.shape[0]} positions of {w.shape[1]} channels",
                 f"{len(s)} of {len(g)}, as its gates have",
                 "Choose the tap that both gates act on",
             )
-
-
-def _each(channel, spatial, weights):
-    return zip(channel, spatial, weights or [None] * len(channel), strict=True)
-
-
-def _compared(g: np.ndarray, s: np.ndarray, w: np.ndarray | None) -> tuple[float, float, float]:
-    """(difference, left in parallel, left in sequence) of gates g (C,), s (T,) and squared inputs w (T, C)."""
-    if w is None:
-        w = np.ones((len(s), len(g)))
-    both = s[:, None] + g[None], s[:, None] * g[None]
-    beside, after, across = ((a * b * w).sum() for a, b in ((both[0],) * 2, (both[1],) * 2, both))
-    left = float(np.sqrt(beside / w.sum())) / 2, float(np.sqrt(after / w.sum()))
-    if not beside > 0:  # nothing is left either way
-        return 0.0, *left
-    return (max(1 - float(across / after) * float(across / beside), 0.0) if after > 0 else 1.0), *left
-
-
-def _exchanged(channel, spatial, weights, rng) -> np.ndarray:
-    """(n,) differences with the spatial gate of another sample that has as many positions, NaN where none has."""
-    length, out = np.array([len(s) for s in spatial]), np.full(len(channel), np.nan)
-    other = np.arange(len(channel))
-    for t in np.unique(length):
-        order = rng.permutation(np.flatnonzero(length == t))
-        other[order] = np.roll(order, 1)
-    for i, (g, _, w) in enumerate(_each(channel, spatial, weights)):
-        if other[i] != i:
-            out[i] = _compared(g, spatial[other[i]], w)[0]
-    return out
 
 
 def _distribution(taps, own: np.ndarray, free: np.ndarray, channels: int, notes) -> Distribution:

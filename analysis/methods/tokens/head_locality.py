@@ -134,7 +134,7 @@ def _scatter(found: Series, names, steps, numbered: bool, params) -> Scatter:
         "distance": value.reshape(-1),
     }
     if gate is not None:
-        columns["gate"] = np.nan_to_num(gate, nan=-1.0)
+        columns["gate"] = gate  # NaN of heads without one
     told = locality_estimates(found, names)
     return Scatter(
         title=f"Distance that heads read at, {names[0]} to {names[-1]}", rows=np.arange(len(shown)), of="heads",
@@ -221,7 +221,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="head_locality", family="tokens", network="attention", title="Locality of heads over training", version=1,
+        id="head_locality", family="tokens", network="attention", title="Locality of heads over training", version=2,
         function=head_locality,
         summary="How far each head reads, checkpoint by checkpoint: over training, over depth, or against its gate.",
         params=HeadLocalityParams, result=Scatter, check=_check, cost=_cost, inputs=2, more_inputs=True,

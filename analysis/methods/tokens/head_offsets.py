@@ -135,7 +135,7 @@ def _scatter(reader, found: np.ndarray, gates, said, params) -> Scatter:
     if reader.layout.grid is None:
         place, axes = value[:, [1, 2]], ("offset along the text (tokens)", "distance (tokens)")
     if gates is not None:
-        columns["gate"] = np.nan_to_num(gates.reshape(-1), nan=-1.0)
+        columns["gate"] = gates.reshape(-1)  # NaN of heads without one
     if by_gate:
         shown = np.flatnonzero(np.isfinite(gates.reshape(-1)))
         place, axes = (

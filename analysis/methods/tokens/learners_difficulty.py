@@ -231,7 +231,7 @@ METHODS = (
         summary="Whether a gated module runs more of its parts for tokens that are difficult.",
         params=LearnersDifficultyParams, result=Curve, check=_check, cost=_cost, inputs=1, more_inputs=True,
         most_inputs=2, roles=("gates", "difficulty of tokens, if recorded"), minimum_rows=FEWEST,
-        invariance="the order of learners and of tokens; every rising map of difficulty",
+        invariance="the order of learners and of samples; every rising map of difficulty",
         papers=("Adaptive Computation Modules: Granular Conditional Computation For Efficient Inference",),
     ),
 )  # fmt: skip

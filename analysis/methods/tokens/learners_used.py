@@ -167,7 +167,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="learners_used", family="tokens", title="Learners that a token uses", version=2, function=learners_used,
+        id="learners_used", family="tokens", title="Learners that a token uses", version=3, function=learners_used,
         summary="How many parts of a gated module run for each token, at its own gates or at a budget.",
         params=LearnersUsedParams, result=Distribution, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="the order of learners and of tokens; with a budget every rising map of all gates",

@@ -62,7 +62,20 @@ def counted(values: np.ndarray, units: str, budget: float | None):
     if budget is None:
         on = g >= 0.5
     else:  # so many of all gates, the largest; of equal ones the first
-        on = np.zeros(g.size, bool)
-        on[np.argsort(-g.ravel(), kind="stable")[: round(budget * g.size)]] = True
+        on, order = np.zeros(g.size, bool), np.argsort(-g.ravel(), kind="stable")
+        on[order[: round(budget * g.size)]] = True
+        notes += _equal_ones(g.ravel(), on)
         on = on.reshape(g.shape)
     return on.sum(axis=1), e, count_by_chance(on.mean(axis=0)), notes
+
+
+def _equal_ones(g: np.ndarray, on: np.ndarray) -> list[str]:
+    """What is to be said where the budget ends among equal gates g (m,), of which the first are open."""
+    if not on.any() or on.all():
+        return []
+    same = g == g[on].min()
+    if not (same & ~on).any():
+        return []
+    return [
+        f"The budget ends among {int(same.sum()):,} equal gates: the first {int((same & on).sum()):,} are open."
+    ]
