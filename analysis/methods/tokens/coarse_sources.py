@@ -60,7 +60,7 @@ class CoarseSourcesParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
     side: int = param(2, "Side of the cells.", low=1, high=16)
     token: int | None = param(
-        None, "Which coarse token, from 0, row by row; automatic: the middle.", low=0, high=1_000_000
+        None, "Which coarse token, from 1, row by row; automatic: the middle.", low=1, high=1_000_000
     )
     maximum_samples: int = param(
         100, "Samples that numbers are of, the drawn one among them.", low=2, high=5000
@@ -96,9 +96,9 @@ def coarse_sources(
     notes += other
     side = min(params.side, grid[1] if grid[0] == 1 else min(grid))
     tokens = cells_on(grid, side)
-    k = len(tokens) // 2 if params.token is None else params.token
+    k = len(tokens) // 2 if params.token is None else params.token - 1
     if k >= len(tokens):
-        raise NotFound(f"coarse token {k}", f"0 to {len(tokens) - 1}")
+        raise NotFound(f"coarse token {k + 1}", f"1 to {len(tokens)}")
     progress(0.4, "weights")
     ways = {w: weights_of(w, sets.x[:, tokens]) for w in (MEAN, ASKING, CENTRE)}
     far = attention_anywhere(sets.x, tokens)
@@ -205,7 +205,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="coarse_sources", family="tokens", title="Where a coarse token comes from", version=1,
+        id="coarse_sources", family="tokens", title="Where a coarse token comes from", version=2,
         function=coarse_sources, summary="The source region of one coarse token with its weights, beside the coverage.",
         params=CoarseSourcesParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST * RUN,
         invariance="one scale for each token; rotations of the units; the order of samples",
