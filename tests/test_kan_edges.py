@@ -137,6 +137,7 @@ def test_functions_are_those_of_the_file_and_the_plane_beyond_the_grid_is_marked
     x = rng.uniform(-1.5, 1.5, (200, I))
     tap = stored(spline_state, tmp_path, x)
     found = kan_functions(tap, KanFunctionsParams(node=2, draws=9))
+    assert "node 2" in found.title
     layer = layers_of(Weights(spline_state), I)["kan"]
     for i in range(I):
         own = layer.edges(found.x, i)[:, 1]  # one grid for all: inputs as they are

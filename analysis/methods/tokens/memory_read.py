@@ -154,7 +154,7 @@ def _spot(clip: Clip, place: int, behind: str = "", before: str = "") -> str:
     if clip.patches == 1:
         return ""
     if clip.grid is None:
-        return f"{before}patch {place}{behind}"
+        return f"{before}patch {place + 1}{behind}"
     return f"{before}the patch in row {place // clip.grid[1] + 1}, column {place % clip.grid[1] + 1}{behind}"
 
 
