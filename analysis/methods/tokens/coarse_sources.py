@@ -121,7 +121,8 @@ def coarse_sources(
         samples=np.full(len(drawn), sets.samples[at]), values=np.array(drawn), value_name="weight", names=NAMES,
         grid=sets.grid, pictures=pictures, estimates=told, caveats=said, ends=(0.0, 1.0),
         reading=(
-            f"Coarse token {k + 1} comes from {even} of {grid[0] * grid[1]} patches; by attention {own:.2f} of them count "
+            f"Coarse token {k + 1} comes from {even} of {grid[0] * grid[1]} patches; by attention {own:.2f} of them "
+            f"count "
             f"in effect (over all samples {told[0].value:.0%} of a cell). Not bound to its cell it would take "
             f"{told[1].value:.0%} of its weight from outside (an even share: {told[1].null:.0%})."
         ),
