@@ -194,12 +194,12 @@ def _check() -> tuple[CheckLine, ...]:
     """Equal patches on 4 x 4: every cell of four is read alike, 3/4 lies outside an unbound one. Patches 1, -1, 1 on a
     line in one cell: weights 1 : e^(-2/3) : 1. Weights sum to 1, and local ones are 0 outside."""
     one = ArrayActivations(np.ones((48, 3)), layout=Layout(np.arange(4) * 16, grid=(4, 4)))
-    alike = coarse_sources(one, CoarseSourcesParams(token=0))
+    alike = coarse_sources(one, CoarseSourcesParams(token=1))
     line = ArrayActivations(np.tile([1.0, -1.0, 1.0], 4)[:, None], layout=Layout(np.arange(5) * 3))
     three = coarse_sources(line, CoarseSourcesParams(side=3))
     rng = np.random.default_rng(0)
     mixed = ArrayActivations(rng.standard_normal((80, 9)), layout=Layout(np.arange(6) * 16, grid=(4, 4)))
-    some = coarse_sources(mixed, CoarseSourcesParams(token=3)).values
+    some = coarse_sources(mixed, CoarseSourcesParams(token=4)).values
     cell = np.array([10, 11, 14, 15])
     return (
         CheckLine("equal patches: a quarter each", 0.25, float(alike.values[1, 0]), 1e-12),

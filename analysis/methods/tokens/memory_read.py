@@ -184,8 +184,8 @@ def _check() -> tuple[CheckLine, ...]:
     def found(tap, **more):
         return memory_read(tap, MemoryReadParams(**more))
 
-    itself = found(tap, frames=4, memory=ALL, place=5, temperature=0.1)
-    local = found(tap, frames=4, place=0, local=True, window=1, temperature=10.0)
+    itself = found(tap, frames=4, memory=ALL, place=6, temperature=0.1)
+    local = found(tap, frames=4, place=1, local=True, window=1, temperature=10.0)
     two = np.zeros((3, 4))
     two[1] = 1.0  # squared distance 4, over √4: 2
     pair = found(ArrayActivations(np.vstack([two, two]), layout=Layout(np.array([0, 3, 6]))))
