@@ -371,6 +371,14 @@ def ordinary() -> dict:
         "token_pictures": token_map(
             5, pictures=np.arange(256, dtype=np.uint8).reshape(1, 16, 16), names=tuple("abcde")
         ),
+        "token_asked": token_map(
+            2,
+            leading=1,
+            grid=(2, 2),
+            tokens=np.arange(5),
+            token_names=("class token", "a", "b", NASTY, LONG),
+            asked=3,
+        ),
         "token_words": token_map(2, grid=None, leading=0, words=(("some", " words") * 9,)),
         "token_film": token_film(),
         "token_film_words": token_film(on_grid=False),

@@ -70,7 +70,8 @@ EXAMPLES = {
         "level_names": np.array([["all", "all"], ["a", "<b>"]]),
     },
     "gallery": {"groups": {"top": np.arange(3)}, "values": {"top": x[:, 0]}},
-    "token_map": {"samples": np.arange(3), "values": x, "value_name": "activation", "grid": (1, 2)},
+    "token_map": {"samples": np.arange(3), "values": x, "value_name": "activation", "grid": (1, 2),
+                  "tokens": np.arange(2), "token_names": ("patch 1", "patch 2"), "asked": 1},
     "token_film": {
         "names": ("input", "layer 1"), "owner": np.array([[0, 1, 2], [0, 0, -1]]), "score": np.zeros((2, 3)),
         "judged": np.array([[False] * 3, [True] * 3]), "grid": (1, 3), "cell": np.arange(3),

@@ -60,7 +60,7 @@ def test_a_frame_that_is_missing_is_a_frame_of_age_and_a_place_that_reads_nothin
     assert local.series[MASS].sum() == pytest.approx(1, abs=1e-12)
     np.testing.assert_allclose(local.null[MASS].sum(), 1, atol=1e-12)
     assert "one frame" not in local.reading
-    read = memory_read(whole(x.reshape(2, 12, 8)), MemoryReadParams(frames=3, local=True, window=0, place=1))
+    read = memory_read(whole(x.reshape(2, 12, 8)), MemoryReadParams(frames=3, local=True, window=0, place=2))
     assert by_name(read)["distance of what is read"].null == 0  # read alike inside the window
     np.testing.assert_allclose(read.values.max(axis=1).sum(), 2, atol=1e-9)  # even shares of the window
 

@@ -167,7 +167,9 @@ def test_a_layer_that_merges_nothing_is_refused_in_words(rng):
 def test_source_regions_are_those_that_make_the_coarse_tokens(rng):
     """The coarse token that the projector makes is the sum of patches by the weights that are drawn."""
     x = rng.standard_normal((4, 16, 7))
-    found = coarse_sources(tokens(x, (4, 4)), CoarseSourcesParams(sample=2, token=1)).values
+    found = coarse_sources(tokens(x, (4, 4)), CoarseSourcesParams(sample=2, token=2))
+    assert found.title.startswith("Where coarse token 2 of 4 comes from")
+    found = found.values
     cell = [2, 3, 6, 7]
     np.testing.assert_allclose(found[0] @ x[2], x[2, cell].mean(axis=0))
     np.testing.assert_allclose(found[1] @ x[2], cell_attention(x[2, cell]) @ x[2, cell])
@@ -176,7 +178,7 @@ def test_source_regions_are_those_that_make_the_coarse_tokens(rng):
     assert (found[3] > 0).all()
     np.testing.assert_allclose(found[:4].sum(axis=1), 1.0)
     for k, own in enumerate(([0, 1, 4, 5], cell, [8, 9, 12, 13], [10, 11, 14, 15])):
-        one = coarse_sources(tokens(x, (4, 4)), CoarseSourcesParams(sample=2, token=k)).values
+        one = coarse_sources(tokens(x, (4, 4)), CoarseSourcesParams(sample=2, token=k + 1)).values
         np.testing.assert_allclose(
             one[1, own], found[4, own]
         )  # local: a patch gives to its own coarse token only
@@ -191,8 +193,8 @@ def test_patches_that_no_cell_takes_are_said(rng):
 
 
 def test_a_coarse_token_that_is_not_there_is_refused(rng):
-    with pytest.raises(NotFound, match="coarse token 4"):
-        coarse_sources(tokens(rng.standard_normal((3, 16, 4)), (4, 4)), CoarseSourcesParams(token=4))
+    with pytest.raises(NotFound, match=r"coarse token 5\. Expected 1 to 4"):
+        coarse_sources(tokens(rng.standard_normal((3, 16, 4)), (4, 4)), CoarseSourcesParams(token=5))
 
 
 # ---------------------------------------------------------------------------- crops of a page

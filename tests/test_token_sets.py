@@ -105,7 +105,7 @@ def test_affinities_are_those_of_their_definition(rng):
 def test_a_frame_in_the_memory_reads_itself_by_distance_and_the_longest_by_dot_product(rng):
     x = rng.standard_normal((1, 12, 20))
     x[0, 5] = 2 * x[0, 10]  # longer, in frame 1 of 3, the same direction as the place that asks
-    asked = {"frames": 3, "memory": ALL, "query_frame": 2, "place": 2, "temperature": 0.01}
+    asked = {"frames": 3, "memory": ALL, "query_frame": 3, "place": 3, "temperature": 0.01}
     tap = whole(np.concatenate([x, rng.standard_normal((1, 12, 20))]))
     near = memory_read(tap, MemoryReadParams(**asked))
     far = memory_read(tap, MemoryReadParams(**asked, affinity=BY_DOT))
@@ -114,7 +114,7 @@ def test_a_frame_in_the_memory_reads_itself_by_distance_and_the_longest_by_dot_p
     assert BY_DOT in far.title
     assert any("long tokens" in said for said in far.caveats)
     with pytest.raises(NotEnoughData, match="no frame in the memory"):
-        memory_read(tap, MemoryReadParams(frames=3, query_frame=0))
+        memory_read(tap, MemoryReadParams(frames=3, query_frame=1))
 
 
 def test_age_of_one_memory_frame_is_one_bar_and_a_window_keeps_all_inside(rng):

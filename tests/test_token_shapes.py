@@ -94,7 +94,7 @@ def test_the_disc_keeps_areas_and_the_circles_lie_where_their_elevation_says(rng
 def test_views_stand_at_their_cameras_with_their_pictures(tmp_path, rng):
     store, _, _, way = object_store(tmp_path / "s", rng)
     tap = store.activations("pool")
-    found = view_sphere(tap, ViewSphereParams(number=2))
+    found = view_sphere(tap, ViewSphereParams(number=3))
     object_ = int(found.title.split("object ")[1].split(",")[0])
     np.testing.assert_allclose(found.positions, from_above(way[5 * object_ : 5 * object_ + 5]), atol=1e-5)
     assert found.pictures.shape == (5, 64, 64, 3)
@@ -107,7 +107,7 @@ def test_views_stand_at_their_cameras_with_their_pictures(tmp_path, rng):
     assert found.estimates[0].p_value < 0.01
     for i, j in found.edges:
         assert i != j
-    turned = view_sphere(tap, ViewSphereParams(number=2, drawn=TURNED))
+    turned = view_sphere(tap, ViewSphereParams(number=3, drawn=TURNED))
     np.testing.assert_allclose(np.linalg.norm(turned.positions, axis=1), 1, atol=1e-6)
     assert turned.pictures is None
     np.testing.assert_array_equal(turned.columns[EFFECT], found.columns[EFFECT])
@@ -131,8 +131,8 @@ def test_cameras_by_places_evenly_and_refused(rng):
         found(elevation=np.full(40, 100.0))
     with pytest.raises(InputError, match="0, 0, 0"):
         found(**{f"camera_{a}": np.zeros(40) for a in "xyz"})
-    with pytest.raises(ParameterError, match="object 10 of 10"):
-        view_sphere(ArrayActivations(x, samples=samples), ViewSphereParams(number=10))
+    with pytest.raises(ParameterError, match="object 11 of 10"):
+        view_sphere(ArrayActivations(x, samples=samples), ViewSphereParams(number=11))
     whole = ArrayActivations(x, samples={"up": np.zeros(10)}, layout=Layout(np.arange(11) * 4))
     with pytest.raises(ParameterError, match="no samples"):
         view_sphere(whole, ViewSphereParams(elevation="up"))

@@ -9,6 +9,15 @@ from __future__ import annotations
 from math import isqrt
 
 MOST_LEADING = 16  # class, distillation and register tokens; more is not a leading run
+BY_FRAME = "the network has its tokens patch by patch; they are kept frame by frame"
+PATCH_FIRST = (
+    "timesformer",
+)  # kinds of networks whose tokens go through the frames of a patch, then to the next
+
+
+def below_each_other(volume) -> tuple[int, int]:
+    """The grid of a volume (frames, rows, columns): one frame below the other."""
+    return int(volume[0] * volume[1]), int(volume[2])
 
 
 class GridFinder:
@@ -26,17 +35,35 @@ class GridFinder:
         self.image_size = image_size
         self.seen: list[tuple[int, int]] = []
         vision = getattr(config, "vision_config", None) or config
+        self.frames = getattr(vision, "num_frames", None)
+        self.patch_first = getattr(vision, "model_type", "") in PATCH_FIRST
         patch = getattr(vision, "patch_size", None)
         if image_size and isinstance(patch, int) and patch > 0:
             self.seen.append((image_size[0] // patch, image_size[1] // patch))
         elif image_size and isinstance(patch, (tuple, list)) and len(patch) == 2:
             self.seen.append((image_size[0] // int(patch[0]), image_size[1] // int(patch[1])))
 
-    def saw(self, module, size: tuple[int, int]) -> None:
-        """Note a patch convolution (kernel = stride > 1) and the size of its output."""
+        if (
+            self.frames and self.seen
+        ):  # each frame is cut by itself; what cuts several at once is seen as it runs
+            self.seen = [below_each_other((self.frames, *self.seen[0]))]
+
+    def saw(self, module, size: tuple[int, ...]) -> None:
+        """Note a patch convolution (kernel = stride > 1) and the size of its output, of pictures or of clips."""
         kernel, stride = getattr(module, "kernel_size", None), getattr(module, "stride", None)
-        if kernel == stride and isinstance(kernel, tuple) and len(kernel) == 2 and max(kernel) > 1:
-            self.seen.append(size)
+        if kernel == stride and isinstance(kernel, tuple) and len(kernel) == len(size) and max(kernel) > 1:
+            if len(size) == 3:
+                self.seen.append(below_each_other(size))
+            elif not self.frames:
+                self.seen.append(size)
+
+    def by_frame(self, n_tokens: int) -> tuple[int, ...]:
+        """Places of tokens that lie patch by patch, frame by frame; nothing where they lie so already."""
+        (grid, leading), t = self.find(n_tokens), self.frames
+        if not (self.patch_first and t and t > 1 and grid in self.seen):
+            return ()
+        patches = (n_tokens - leading) // t
+        return (*range(leading), *(leading + p * t + f for f in range(t) for p in range(patches)))
 
     def find(self, n_tokens: int) -> tuple[tuple[int, int] | None, int]:
         """(grid, leading) of a tap with `n_tokens` tokens; (None, 0) where unknown or no image."""

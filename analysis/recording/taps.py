@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from analysis.errors import InputError
 from analysis.recording.blocks import activation_names, block_names
 from analysis.recording.choosing import DEFAULT, choose_taps
-from analysis.recording.grids import GridFinder
+from analysis.recording.grids import BY_FRAME, GridFinder, below_each_other
 from analysis.recording.hooks import pick_tensor
 from analysis.recording.layout import Axes, AxisTrace, batch_axis
 from analysis.recording.output_taps import output_infos
@@ -84,11 +84,11 @@ def _listed(module):
 
 
 def _image_size(inputs) -> tuple[int, int] | None:
-    """(height, width) of the four-axis floating input, if there is one."""
+    """(height, width) of the floating input of pictures or clips, if there is one."""
     tensors = inputs.values() if isinstance(inputs, Mapping) else [inputs]
     for x in tensors:
-        if hasattr(x, "ndim") and x.ndim == 4 and x.is_floating_point():
-            return (int(x.shape[2]), int(x.shape[3]))
+        if hasattr(x, "ndim") and x.ndim in (4, 5) and x.is_floating_point():
+            return (int(x.shape[-2]), int(x.shape[-1]))
     return None
 
 
@@ -149,7 +149,7 @@ class _Watch:
         axes = Axes(batch, unit, tuple(i for i in range(len(shape)) if i not in (batch, unit)))
         if unit == batch:
             return dataclasses.replace(info, problem=f"batch and unit axes of {shape} cannot be told apart")
-        if len(axes.tokens) == 2:
+        if len(axes.tokens) in (2, 3):
             self.grids.saw(module, tuple(shape[i] for i in axes.tokens))
         return sized(info, shape, axes, "the unit axis is assumed, nothing tells it" if assumed else "")
 
@@ -179,6 +179,13 @@ class _Watch:
             return dataclasses.replace(info, class_token=self.word_class_token)
         if len(info.layout.tokens) == 2:
             return dataclasses.replace(info, grid=tuple(info.shape[i - 1] for i in info.layout.tokens))
+        if len(info.layout.tokens) == 3:
+            return dataclasses.replace(
+                info, grid=below_each_other([info.shape[i - 1] for i in info.layout.tokens])
+            )
+        order = self.grids.by_frame(info.n_tokens)
+        if order:
+            info = dataclasses.replace(info, order=order, note="; ".join(filter(None, (info.note, BY_FRAME))))
         grid, leading = self.grids.find(info.n_tokens)
         why = (
             f"{info.n_tokens} tokens are {grid[0]} x {grid[1]} patches and {leading} before"

@@ -19,6 +19,7 @@ from analysis.sources.hugging_face_inputs import (
     first_line,
 )
 from analysis.sources.hugging_face_pictured import KINDS, SAID, pictured
+from analysis.sources.hugging_face_videos import VideoInputs, frames_of
 from analysis.sources.loaded_model import LoadedModel
 
 SHOWN = 4
@@ -196,6 +197,8 @@ def image_or_text(folder: Path, config, notes: list[str], loaded: LoadedModel):
     """The image side's preparer; for networks of two modalities also the text side, chosen by the items."""
     vision = getattr(config, "vision_config", None) or config
     images = ImageInputs(folder, int(getattr(vision, "num_channels", 3) or 3))
+    if frames := frames_of(config):
+        return VideoInputs(images, frames, notes)
     if not hasattr(loaded.module, "get_image_features"):
         return images
     asked = config.model_type in KINDS and any((folder / name).exists() for name in TOKENIZER_FILES)

@@ -62,7 +62,7 @@ class AttentionBiasParams:
     landmarks: str = param(
         "", "Sample columns of landmarks, x and y of each in turn, with commas; empty: none are known."
     )  # fmt: skip
-    moved: int = param(0, "Which landmark is moved, from 0.", low=0, high=1000)
+    moved: int = param(1, "Which landmark is moved, from 1.", low=1, high=1000)
     by_x: float = param(0.0, "How far to the right, in the columns' unit.", low=-1e6, high=1e6)
     by_y: float = param(0.0, "How far along y.", low=-1e6, high=1e6)
     layer: int | None = param(
@@ -116,7 +116,7 @@ def attention_bias(
     maps = [b[at, query], b.mean(axis=0)[query]]
     if used is not None:
         step = np.zeros(used.shape[1])
-        step[2 * params.moved : 2 * params.moved + 2] = params.by_x, params.by_y
+        step[2 * params.moved - 2 : 2 * params.moved] = params.by_x, params.by_y
         change = step @ slopes(b[:, query], used)
         maps += [maps[0] + change, change]
     progress(1.0, "done")
@@ -137,7 +137,7 @@ def _landmarks(tap, params) -> tuple[np.ndarray | None, list[str]]:
     names = [name.strip() for name in params.landmarks.split(",") if name.strip()]
     if not names:
         return None, []
-    if len(names) % 2 or params.moved >= len(names) // 2:
+    if len(names) % 2 or params.moved > len(names) // 2:
         raise ParameterError(f"{len(names)} columns and landmark {params.moved}",
                              "x and y of every landmark, and one of them to be moved")  # fmt: skip
     columns = [sample_column(tap, name) for name in names]

@@ -60,7 +60,7 @@ class CoarseSourcesParams:
     sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
     side: int = param(2, "Side of the cells.", low=1, high=16)
     token: int | None = param(
-        None, "Which coarse token, from 0, row by row; automatic: the middle.", low=0, high=1_000_000
+        None, "Which coarse token, from 1, row by row; automatic: the middle.", low=1, high=1_000_000
     )
     maximum_samples: int = param(
         100, "Samples that numbers are of, the drawn one among them.", low=2, high=5000
@@ -96,10 +96,10 @@ def coarse_sources(
     notes += other
     side = min(params.side, grid[1] if grid[0] == 1 else min(grid))
     tokens = cells_on(grid, side)
-    k = len(tokens) // 2 if params.token is None else params.token
+    k = len(tokens) // 2 if params.token is None else params.token - 1
     if k >= len(tokens):
         raise NotFound(
-            f"coarse token {k}", f"0 to {len(tokens) - 1}", "Choose another, or none: then the middle"
+            f"coarse token {k + 1}", f"1 to {len(tokens)}", "Choose another, or none: then the middle"
         )
     progress(0.4, "weights")
     ways = {w: weights_of(w, sets.x[:, tokens]) for w in (MEAN, ASKING, CENTRE)}
@@ -117,11 +117,12 @@ def coarse_sources(
             *([] if side == params.side else [f"Cells of {side}: larger ones do not fit the grid."]),
             *_beyond(tokens, grid), *([BELOW] if pictures is not None else []))  # fmt: skip
     return TokenMap(
-        title=f"Where coarse token {k} of {len(tokens)} comes from: sample {sets.samples[at]}",
+        title=f"Where coarse token {k + 1} of {len(tokens)} comes from: sample {sets.samples[at]}",
         samples=np.full(len(drawn), sets.samples[at]), values=np.array(drawn), value_name="weight", names=NAMES,
         grid=sets.grid, pictures=pictures, estimates=told, caveats=said, ends=(0.0, 1.0),
         reading=(
-            f"Coarse token {k} comes from {even} of {grid[0] * grid[1]} patches; by attention {own:.2f} of them count "
+            f"Coarse token {k + 1} comes from {even} of {grid[0] * grid[1]} patches; by attention {own:.2f} of them "
+            f"count "
             f"in effect (over all samples {told[0].value:.0%} of a cell). Not bound to its cell it would take "
             f"{told[1].value:.0%} of its weight from outside (an even share: {told[1].null:.0%})."
         ),
@@ -193,12 +194,12 @@ def _check() -> tuple[CheckLine, ...]:
     """Equal patches on 4 x 4: every cell of four is read alike, 3/4 lies outside an unbound one. Patches 1, -1, 1 on a
     line in one cell: weights 1 : e^(-2/3) : 1. Weights sum to 1, and local ones are 0 outside."""
     one = ArrayActivations(np.ones((48, 3)), layout=Layout(np.arange(4) * 16, grid=(4, 4)))
-    alike = coarse_sources(one, CoarseSourcesParams(token=0))
+    alike = coarse_sources(one, CoarseSourcesParams(token=1))
     line = ArrayActivations(np.tile([1.0, -1.0, 1.0], 4)[:, None], layout=Layout(np.arange(5) * 3))
     three = coarse_sources(line, CoarseSourcesParams(side=3))
     rng = np.random.default_rng(0)
     mixed = ArrayActivations(rng.standard_normal((80, 9)), layout=Layout(np.arange(6) * 16, grid=(4, 4)))
-    some = coarse_sources(mixed, CoarseSourcesParams(token=3)).values
+    some = coarse_sources(mixed, CoarseSourcesParams(token=4)).values
     cell = np.array([10, 11, 14, 15])
     return (
         CheckLine("equal patches: a quarter each", 0.25, float(alike.values[1, 0]), 1e-12),

@@ -235,7 +235,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kan_edges", family="tokens", title="KAN edges: families, formulas, pruning", version=2,
+        id="kan_edges", family="tokens", title="KAN edges: families, formulas, pruning", version=3,
         function=kan_edges,
         summary="Which family each edge chose, which formula it looks like, and which edges could go.",
         params=KanEdgesParams, result=Table, check=_check, cost=_cost, minimum_rows=20,

@@ -46,7 +46,7 @@ PAPERS = (
 
 @dataclass(frozen=True)
 class KanFunctionsParams:
-    node: int = param(0, "Node whose edges are drawn, counted from 0.", low=0, high=100_000)
+    node: int = param(1, "Node whose edges are drawn, counted from 1.", low=1, high=100_000)
     shown: int = param(6, "Most edges drawn, those that vary most.", low=1, high=20)
     layer: str = param(
         "", "Layer of edges by its name in the checkpoint; empty: the first that reads this tap."
@@ -83,20 +83,20 @@ def kan_functions(
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     found = edges_of(tap, params.layer, params.column, params.maximum_rows, rng)
     layer = found.layer
-    if params.node >= layer.outputs:
-        raise NotFound(f"node {params.node} of {layer.name}", f"0 to {layer.outputs - 1}")
+    if params.node > layer.outputs:
+        raise NotFound(f"node {params.node} of {layer.name}", f"1 to {layer.outputs}")
     progress(0.4, "edges")
-    spread = _spread(layer, found, params.node)
+    spread = _spread(layer, found, params.node - 1)
     order = np.argsort(-spread, kind="stable")[: params.shown]
     chance = np.empty((params.draws, layer.inputs))
     for k in range(params.draws):
         progress(0.5 + 0.4 * k / params.draws, "coefficients in random order")
-        chance[k] = _spread(layer.exchanged(rng), found, params.node)
-    told = _estimates(found, params.node, order, spread, chance, rng)
+        chance[k] = _spread(layer.exchanged(rng), found, params.node - 1)
+    told = _estimates(found, params.node - 1, order, spread, chance, rng)
     progress(1.0, "done")
     return Curve(
-        title=f"Edges into {found.nodes[params.node]}, {layer.name}", **_lines(found, params.node, order),
-        estimates=told, reading=_reading(found, params.node, order, spread, told),
+        title=f"Edges into {found.nodes[params.node - 1]}, {layer.name}", **_lines(found, params.node - 1, order),
+        estimates=told, reading=_reading(found, params.node - 1, order, spread, told),
         caveats=(*found.notes, "Each edge is drawn less its mean over the data: constants belong to the node.",
                  "Dashed is the best straight line over the data; the density has no scale."),
     )  # fmt: skip
@@ -226,7 +226,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kan_functions", family="tokens", title="Functions of KAN edges", version=2, function=kan_functions,
+        id="kan_functions", family="tokens", title="Functions of KAN edges", version=3, function=kan_functions,
         summary="The learned function on each edge into a node, over the density of its inputs and its spline grid.",
         params=KanFunctionsParams, result=Curve, check=_check, cost=_cost, minimum_rows=20,
         invariance="constants moved between the edges of a node; the order of inputs and nodes", papers=PAPERS,

@@ -44,11 +44,11 @@ PLACES = 200  # of the frame
 class MemoryReadParams(MemoryParams):
     sample: int = param(0, "The clip, or the frame of it that reads.", low=0, high=1_000_000_000)
     query_frame: int | None = param(
-        None, "Which frame reads, from 0; automatic: the sample, for a clip or its first frame the last.", low=0,
+        None, "Which frame reads, from 1; automatic: the sample, for a clip or its first frame the last.", low=1,
         high=1_000_000,
     )  # fmt: skip
     place: int | None = param(
-        None, "Its patch, row by row from 0; automatic: the middle.", low=0, high=1_000_000
+        None, "Its patch, row by row from 1; automatic: the middle.", low=1, high=1_000_000
     )
 
 
@@ -101,9 +101,9 @@ def _frame(clip: Clip, at: int | None, params) -> int:
     if params.query_frame is None:
         alone = at is None or (at == 0 and params.memory == BEFORE)
         return clip.n - 1 if alone else at  # a first frame has no frame before it
-    if params.query_frame >= clip.n:
-        raise ParameterError(f"query frame = {params.query_frame}", f"0 to {clip.n - 1} of {clip.name}")
-    return params.query_frame
+    if params.query_frame > clip.n:
+        raise ParameterError(f"query frame = {params.query_frame}", f"1 to {clip.n} of {clip.name}")
+    return params.query_frame - 1
 
 
 def _place(clip: Clip, at: int, place: int | None) -> int:
@@ -112,9 +112,9 @@ def _place(clip: Clip, at: int, place: int | None) -> int:
         place = clip.patches // 2 if grid is None else grid[0] // 2 * grid[1] + grid[1] // 2
         there = np.flatnonzero(clip.present[at])
         return int(there[np.abs(there - place).argmin()])
-    if place >= clip.patches or not clip.present[at, place]:
-        raise ParameterError(f"place = {place}", f"a finite patch of 0 to {clip.patches - 1}")
-    return place
+    if place > clip.patches or not clip.present[at, place - 1]:
+        raise ParameterError(f"place = {place}", f"a finite patch of 1 to {clip.patches}")
+    return place - 1
 
 
 def _map(clip, at, place, held, this, frame, chance, params, notes, tap) -> TokenMap:
@@ -154,7 +154,7 @@ def _spot(clip: Clip, place: int, behind: str = "", before: str = "") -> str:
     if clip.patches == 1:
         return ""
     if clip.grid is None:
-        return f"{before}patch {place}{behind}"
+        return f"{before}patch {place + 1}{behind}"
     return f"{before}the patch in row {place // clip.grid[1] + 1}, column {place % clip.grid[1] + 1}{behind}"
 
 
@@ -184,8 +184,8 @@ def _check() -> tuple[CheckLine, ...]:
     def found(tap, **more):
         return memory_read(tap, MemoryReadParams(**more))
 
-    itself = found(tap, frames=4, memory=ALL, place=5, temperature=0.1)
-    local = found(tap, frames=4, place=0, local=True, window=1, temperature=10.0)
+    itself = found(tap, frames=4, memory=ALL, place=6, temperature=0.1)
+    local = found(tap, frames=4, place=1, local=True, window=1, temperature=10.0)
     two = np.zeros((3, 4))
     two[1] = 1.0  # squared distance 4, over √4: 2
     pair = found(ArrayActivations(np.vstack([two, two]), layout=Layout(np.array([0, 3, 6]))))
@@ -200,7 +200,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="memory_read", family="tokens", title="What a place reads of a memory of frames", version=3,
+        id="memory_read", family="tokens", title="What a place reads of a memory of frames", version=4,
         summary="The affinity of one place of a video with every place of the frames in its memory.",
         function=memory_read, params=MemoryReadParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=RUN,
         invariance="by distance: rotations of the units and a constant added to each; by dot product: rotations; by "

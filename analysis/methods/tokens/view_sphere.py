@@ -52,7 +52,7 @@ EFFECT, PAID = "what leaving it out changes", "what the others pay it"
 @dataclass(frozen=True)
 class ViewSphereParams:
     number: int = param(
-        0, "Which of the objects that are read is drawn, from 0.", label="object", low=0, high=1999
+        1, "Which of the objects that are read is drawn, from 1.", label="object", low=1, high=2000
     )
     drawn: str = param(ABOVE, "How the sphere is drawn.", choices=(ABOVE, TURNED))
     azimuth: str | None = param(
@@ -98,15 +98,17 @@ def view_sphere(
     found = read_views(tap, params, rng, progress, order=False)
     a, effect = found.attention, found.effect
     n, v = effect.shape
-    if params.number >= n:
-        raise ParameterError(f"object {params.number} of {n} that were read", f"one of 0 to {n - 1}")
+    if params.number > n:
+        raise ParameterError(f"object {params.number} of {n} that were read", f"one of 1 to {n}")
     way, said = cameras(tap, found.members, (n, v), params.azimuth, params.elevation)
     progress(0.97, "pictures")
-    members = None if found.members is None else found.members[params.number]
+    members = None if found.members is None else found.members[params.number - 1]
     pictures = None if members is None or params.drawn != ABOVE else stored_pictures(tap, members)
-    told = _estimates(a, way, effect[params.number], tap.shape[1], rng)
+    told = _estimates(a, way, effect[params.number - 1], tap.shape[1], rng)
     progress(1.0, "done")
-    return _scatter(tap, found, way[params.number], told, members, pictures, (*found.notes, *said), params)
+    return _scatter(
+        tap, found, way[params.number - 1], told, members, pictures, (*found.notes, *said), params
+    )
 
 
 def nearness(a: np.ndarray, way: np.ndarray) -> np.ndarray:
@@ -157,7 +159,7 @@ def _estimates(a, way, own, d: int, rng) -> tuple[Estimate, ...]:
 
 
 def _scatter(tap, found, way, told, members, pictures, notes, params) -> Scatter:
-    a, effect = found.attention[params.number], found.effect[params.number]
+    a, effect = found.attention[params.number - 1], found.effect[params.number - 1]
     v, off = len(effect), a - np.eye(len(effect)) * 2
     turned = params.drawn == TURNED
     reads = off.argmax(axis=1)
@@ -167,7 +169,7 @@ def _scatter(tap, found, way, told, members, pictures, notes, params) -> Scatter
         "Whether views read those near them cannot be told")  # fmt: skip
     lost = () if pictures is not None or turned else ("The store has no pictures of these views.",)
     return Scatter(
-        title=f"Cameras of object {int(found.sets[params.number])}, {tap.name}{named}",
+        title=f"Cameras of object {int(found.sets[params.number - 1])}, {tap.name}{named}",
         positions=way if turned else from_above(way), rows=np.arange(v), of="views",
         axes=tuple(f"camera ({a})" for a in ("xyz" if turned else ("from above, 0°", "from above, 90°"))),
         columns={

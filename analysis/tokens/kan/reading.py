@@ -60,7 +60,7 @@ def edges_of(tap: Activations, layer: str, column: str, maximum: int, rng: np.ra
     if own is not None:
         k = own.positions
         inputs = [f"{names[i // k]}, position {i % k}" if k > 1 else names[i] for i in range(own.inputs)]
-        nodes = tuple(f"node {o}" for o in range(own.outputs))
+        nodes = tuple(f"node {o + 1}" for o in range(own.outputs))
         return Edges(own, quantile_points(x, k), tuple(inputs), nodes, x, sample, False, tuple(said))
     found, kept, classes, more = _fitted(tap, x, sample, column)
     note = f"No layer of edges is known of {tap.name}: B-splines of its units are fitted to the classes of '{column}'."

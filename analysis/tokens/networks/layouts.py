@@ -22,9 +22,9 @@ def layout_of(model, stack: str, inputs, tokens: int, types: Iterable[str] = ())
     Patches may be removed; in a network of text only, every token but the first and the last of a sample may. How many
     patches there are is read off the layer that cuts the picture; the tokens before them are a class token, if the
     network has one, and registers or prompts. Without such a layer the patches are the most that lie like the picture,
-    and where there is no picture the first token is a class token if a parameter is named like one. Of a picture's tokens
-    `types`, the token-type maps that were said when it was recorded, go before all that: where the counts of one add up
-    to the tokens, its patches alone may be removed.
+    and where there is no picture the first token is a class token if a parameter is named like one. Of pictures
+    `types`, the token-type maps that were said when they were recorded, go before all that: where the counts of one add
+    up to the tokens, its patches alone may be removed.
     """
     given = inputs if isinstance(inputs, Mapping) else {}
     b = len(next(iter(given.values())) if given else inputs)
@@ -36,13 +36,29 @@ def layout_of(model, stack: str, inputs, tokens: int, types: Iterable[str] = ())
     said = fitting(types, tokens)
     if said is not None:
         return _of_types(said, b)
-    leading, grid = _leading(model, stack, pixels, tokens)
+    volume = _volume(model, pixels, tokens)
+    leading, grid = volume[:2] if volume else _leading(model, stack, pixels, tokens)
     kinds = np.full((b, tokens), PATCH)
     kinds[:, :leading] = REGISTER
     if leading == 1 or (leading and _has_class(model)):
         kinds[:, 0] = CLASS
     cell = np.where(np.arange(tokens) < leading, -1, np.arange(tokens) - leading)
-    return TokenLayout(kinds, kinds == PATCH, np.broadcast_to(cell, kinds.shape).copy(), grid)
+    return TokenLayout(kinds, kinds == PATCH, np.broadcast_to(cell, kinds.shape).copy(), grid,
+                       frames=volume[2] if volume else 1)  # fmt: skip
+
+
+def _volume(model, pixels, tokens: int) -> tuple[int, tuple[int, int], int] | None:
+    """(tokens before the patches, grid of all frames, one below the other, frames) of clips (b, frames, c, h, w) that a
+    convolution over three axes cuts."""
+    import torch
+
+    shape = tuple(getattr(pixels, "shape", ()))
+    for m in model.modules() if len(shape) == 5 else ():
+        if isinstance(m, torch.nn.Conv3d) and tuple(m.kernel_size) == tuple(m.stride) and max(m.stride) > 1:
+            frames, rows, columns = (n // s for n, s in zip((shape[1], *shape[3:]), m.stride, strict=True))
+            if 0 <= tokens - frames * rows * columns <= MOST_LEADING:
+                return tokens - frames * rows * columns, (frames * rows, columns), frames
+    return None
 
 
 def _of_types(types: TokenTypes, b: int) -> TokenLayout:
