@@ -108,7 +108,7 @@ def create(dump: Dump, directory: Path, name: str) -> StoreWriter:
             unit_names=t.unit_names,
             leading=t.leading,
             types=t.said,
-        )  # fmt: skip
+        )
         for t in dump.taps.values()
     ]
     facts = dump.as_dict()

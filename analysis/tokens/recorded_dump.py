@@ -7,9 +7,9 @@
 
 "blocks." may be any beginning that all have. Only "hidden" has to be there; a rule that looks at what is not recorded
 refuses, and says so. All samples have the same number of tokens. Attention that is 0 above its diagonal everywhere is
-causal. Where a token-type map was said of them (head tokens behind the patches, say), what is no patch is protected, and
-columns of attention come in the order of the rows. Nothing is known of rotary positions: keys and queries count as they are. What is recorded of some blocks only
-is not used.
+causal. Where a token-type map was said of them (head tokens behind the patches, say), what is no patch is protected,
+and columns of attention come in the order of the rows. Nothing is known of rotary positions: keys and queries count as
+they are. What is recorded of some blocks only is not used.
 """
 
 from __future__ import annotations

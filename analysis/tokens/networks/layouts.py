@@ -22,9 +22,9 @@ def layout_of(model, stack: str, inputs, tokens: int, types: Iterable[str] = ())
     Patches may be removed; in a network of text only, every token but the first and the last of a sample may. How many
     patches there are is read off the layer that cuts the picture; the tokens before them are a class token, if the
     network has one, and registers or prompts. Without such a layer the patches are the most that lie like the picture,
-    and where there is no picture the first token is a class token if a parameter is named like one. Of a picture's tokens
-    `types`, the token-type maps that were said when it was recorded, go before all that: where the counts of one add up
-    to the tokens, its patches alone may be removed.
+    and where there is no picture the first token is a class token if a parameter is named like one. Of a picture's
+    tokens `types`, the token-type maps that were said when it was recorded, go before all that: where the counts of one
+    add up to the tokens, its patches alone may be removed.
     """
     given = inputs if isinstance(inputs, Mapping) else {}
     b = len(next(iter(given.values())) if given else inputs)
