@@ -28,13 +28,14 @@ from analysis.methods.tokens.reading_after_drops import (
     moved,
     reading_after_drops,
 )
-from analysis.methods.tokens.set_weight_map import SetWeightMapParams, front, grown, set_weight_map
+from analysis.methods.tokens.set_weight_map import SetWeightMapParams, set_weight_map
 from analysis.sources.stored_pictures import stored_pictures
 from analysis.tokens.block_masks import block_left, both_left, gone_of, random_left
 from analysis.tokens.criteria import CHANCE, JOINT, Overheard, alone, pairs, shared
 from analysis.tokens.dump import TokenDump, simulate
 from analysis.tokens.over_samples import plan_of
 from analysis.tokens.pooling.projector import cell_attention
+from analysis.tokens.pooling.set_numbers import evenness, front, grown, spread_within
 from analysis.tokens.pooling.token_sets import token_sets
 from analysis.tokens.pooling.volume_rule import ladder, pooled_to, shape_of
 from analysis.tokens.pooling.weighted_volume import volume_cells
@@ -181,6 +182,14 @@ def test_source_regions_are_those_that_make_the_coarse_tokens(rng):
         )  # local: a patch gives to its own coarse token only
 
 
+def test_patches_that_no_cell_takes_are_said(rng):
+    found = coarse_sources(tokens(rng.standard_normal((3, 25, 4)), (5, 5)))
+    assert any(c.startswith("9 of 25 patches lie beyond the last whole cell") for c in found.caveats)
+    assert (found.values[4].reshape(5, 5)[4] == 0).all()
+    whole = coarse_sources(tokens(rng.standard_normal((3, 16, 4)), (4, 4)))
+    assert not any("beyond" in c for c in whole.caveats)
+
+
 def test_a_coarse_token_that_is_not_there_is_refused(rng):
     with pytest.raises(NotFound, match="coarse token 4"):
         coarse_sources(tokens(rng.standard_normal((3, 16, 4)), (4, 4)), CoarseSourcesParams(token=4))
@@ -243,6 +252,9 @@ def test_pages_show_the_sampled_tokens_alone(rng):
     assert (found.values[1] == 0).all()
     kept = [e.value for e in found.estimates if e.name.startswith("tokens kept")]
     assert kept == [1.0] * 4
+    assert not any("at random" in c for c in found.caveats)
+    some = crop_bill(tokens(x, (4, 4)), CropBillParams(maximum_samples=3))
+    assert any(c.startswith("Means are of 3 of 4 samples, at random") for c in some.caveats)
     with pytest.raises(NotFound, match="layer 9"):
         crop_bill(tokens(x, (4, 4)), CropBillParams(layer=9))
 
@@ -282,6 +294,32 @@ def test_the_element_that_all_channels_take_is_in_front(rng):
     assert front(scores, present)[0] == 1.0
     present[0, 3] = False
     assert front(scores, present)[0] < 1.0
+
+
+def test_equal_elements_and_copies_lead_nothing_and_it_is_said(rng):
+    present = np.ones((1, 4), bool)
+    assert front(np.zeros((1, 4, 8)), present)[0] == 0.0
+    twice = rng.standard_normal((1, 4, 8))
+    twice[0, 2] = twice[0, 1] = 9.0
+    assert front(twice, present)[0] == 0.0
+    x = rng.standard_normal((5, 6, 4))
+    assert (
+        "no element leads a channel" in set_weight_map(tokens(x), SetWeightMapParams(sharpness=0.0)).reading
+    )
+
+
+def test_the_null_of_elements_in_effect_has_the_spread_of_each_sample_not_of_all_samples(rng):
+    """Gaussian rows about a place of each sample's own: by chance as many elements count as in the data."""
+    x = rng.standard_normal((60, 8, 30)) + 6 * rng.standard_normal((60, 1, 30))
+    found = set_weight_map(tokens(x), SetWeightMapParams(sharpness=4.0)).estimates[0]
+    assert found.value == pytest.approx(found.null, abs=0.01)
+    assert found.value < 0.95
+    present = np.ones((60, 8), bool)
+    present[:, 5:] = False
+    np.testing.assert_allclose(spread_within(x, present), x[:, :5].std(axis=1, ddof=1))
+    assert evenness(np.where(present[..., None], 1 / 5, 0.0) * np.ones((1, 1, 30)), present)[
+        0
+    ] == pytest.approx(1)
 
 
 # ---------------------------------------------------------------------------- groups of channels among the poolings
