@@ -234,3 +234,18 @@ def test_what_is_no_target_is_refused(rng):
 def test_the_check_fails_on_broken_code(monkeypatch, where, name, broken):
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in method._check())
+
+
+def test_maps_of_a_recorded_network_lie_over_its_pictures():
+    """Its units are no landmarks: only where they are drawn is asked."""
+    from pathlib import Path
+
+    from analysis.workspace import Workspace
+
+    samples = Path(__file__).parents[1] / "sample_data" / "workspace"
+    tap = Workspace.open(samples).activations("digits-vit-patches:vit.layers.2")
+    found = heatmap_targets(tap, params=HeatmapTargetsParams(sample=3, maximum_samples=4, shown=2))
+    assert found.grid == (4, 4)
+    assert found.pictures.shape[0] == 1
+    assert found.pictures.dtype == np.uint8
+    assert found.values.shape == (4, 16)

@@ -94,7 +94,7 @@ def test_a_classifier_that_is_fixed_to_a_simplex_is_at_none_of_its_distance_in_e
     _, taps = series(rng)
     with_heads(monkeypatch, [simplex(6, 8, rng)] * 3)
     for rows in (method.AS_IT_IS, CENTRED):
-        found = session_shift(*taps, params=SessionShiftParams(show=SIMPLEX, rows=rows))
+        found = session_shift(*taps, params=SessionShiftParams(show=SIMPLEX, origin=rows))
         np.testing.assert_allclose(found.series[ALL], 0, atol=1e-9)
         for kind in (ALL, BASE, NOVEL, ACROSS):
             assert told(found)[f"mean cosine, {kind} at s2"].value == pytest.approx(-1 / 5)

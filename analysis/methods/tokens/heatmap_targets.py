@@ -242,7 +242,7 @@ METHODS = (
         function=heatmap_targets,
         summary="How Gaussian predicted heat maps are, what their targets explain, how far each kind of peak is off.",
         params=HeatmapTargetsParams, result=TokenMap, check=_check, cost=_cost, more_inputs=True, most_inputs=2,
-        roles=("heat maps", "targets"), minimum_rows=FEWEST * RUN,
+        roles=("heat maps", "targets"), minimum_rows=FEWEST,
         invariance="the order of samples; without targets one positive factor and shift of each map",
         papers=("Polarized Self-Attention: Towards High-quality Pixel-wise Regression",),
     ),

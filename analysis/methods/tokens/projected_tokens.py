@@ -61,8 +61,8 @@ FOLDS = 3
 TOKENS, PICTURES = "energies and errors of tokens", "pictures"
 NAMES = ("energy in P", "energy in its complement", "error from P", "error from complement",
          "error, random tokens masked", "error, a block masked")  # fmt: skip
-SHOWN = {"": "the picture", WHOLE: "from whole tokens", KEPT: "from P", REST: "from its complement",
-         MASKED: "random tokens masked", BLOCK: "a block masked"}  # fmt: skip
+SHOWN = {"": "the picture", WHOLE: "from tokens", KEPT: "from P", REST: "from complement",
+         MASKED: "random masked", BLOCK: "a block masked"}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class SessionShiftParams:
     head: str = param(
         "", "The classifier in the checkpoints; empty: found by its shape; none: class means stand for it."
     )
-    rows: str = param(AS_IT_IS, "Where cosines of a classifier's rows start.", choices=(AS_IT_IS, CENTRED))
+    origin: str = param(AS_IT_IS, "Where cosines of a classifier's rows start.", choices=(AS_IT_IS, CENTRED))
     maximum_samples: int = param(
         20_000, "Most samples; a seeded random subset above.", low=4, high=1_000_000, late=True
     )
@@ -98,7 +98,7 @@ def session_shift(
         raise NotEnoughData(f"{int(groups[BASE].sum())} sample(s) of base classes", f"at least {FEWEST}")
     progress(0.7, "comparing with simplexes")
     made, weights, said = classifiers(taps, values, found, params.head)
-    centre = not weights or params.rows == CENTRED
+    centre = not weights or params.origin == CENTRED
     far = []
     for s, one in enumerate(made):
         progress(0.7 + 0.3 * s / len(made), "comparing with simplexes")
@@ -171,7 +171,7 @@ def _caveats(found, weights: bool, params) -> list[str]:
     said = [f"Classes by session: {'; '.join(p or 'none' for p in parts)}."]
     if not weights:
         said.append("Class means hold sampling noise and are compared less the mean of those seen so far.")
-    elif params.rows == AS_IT_IS:
+    elif params.origin == AS_IT_IS:
         said.append("Cosines are of rows as they are; a softmax does not see what all rows share.")
     return said
 
