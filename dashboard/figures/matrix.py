@@ -30,6 +30,10 @@ FADED = 0.28
 NAME, PAPER_NAME = 22, 16  # characters at most, on screen and on paper
 LONG_PAPER_NAME, FEW_NAMES = 26, 8
 MOST_WRITTEN = 12  # cells along a side that show their number
+ROUNDED_SPREAD, ALIKE = (
+    1e-6,
+    0.05,
+)  # spreads of cells over the largest: float32 tells no less; two decimals tell more
 
 
 def empty(result: Matrix) -> str:
@@ -114,12 +118,17 @@ def _line(figure, path: np.ndarray, theme: Theme) -> None:
 
 
 def _decimals(values: np.ndarray) -> int:
-    """Of the numbers in the cells: none of counts, else two, or more where that would leave the largest one digit."""
+    """Of the numbers in the cells: none of counts, else two, or more where that would leave the largest one digit or
+    make all cells alike."""
     whole = values[np.isfinite(values)]
     if whole.size and (whole == np.round(whole)).all() and np.abs(whole).max() > 1:
         return 0
     most = float(np.nanmax(np.abs(values), initial=0.0))
-    return int(np.clip(1 - np.floor(np.log10(most)), 2, 5)) if most > 0 else 2
+    if most == 0:
+        return 2
+    spread = float(np.ptp(whole))
+    apart = 1 - np.floor(np.log10(spread)) if ROUNDED_SPREAD * most < spread < ALIKE * most else 2
+    return int(np.clip(max(1 - np.floor(np.log10(most)), apart), 2, 5))
 
 
 def _has_room(cells: Cells) -> bool:
