@@ -147,7 +147,7 @@ def paper_height(result: TokenFilm, sheet: Sheet, **_ignored) -> float | None:
     columns = min(sheet.across_of(PAPER_ROW[sheet.width]), len(steps_shown(result)))
     cell = sheet.inches / max(columns, 2) * min(result.grid[0] / max(result.grid[1], 1), 3)
     lines = -(-len(steps_shown(result)) // columns)
-    return min((cell + 0.22 * sheet.scale) * lines, sheet.highest + 0.5)
+    return min((cell + 0.22 * sheet.scale) * lines + 0.08 * sheet.scale, sheet.highest + 0.5)
 
 
 def paper(result: TokenFilm, page: Page, *, show="tokens", opened="", boxes="") -> None:
