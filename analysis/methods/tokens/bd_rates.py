@@ -181,9 +181,9 @@ def _matrix(names, pairs, floor, found, params, said, n: int) -> Matrix:
     left = len(pairs) - len(told)
     return Matrix(
         title=f"BD-rate at equal quality: {params.quality}", values=values, row_names=names, column_names=names,
-        value_name="more rate of the column than of the row (%)", diverging=True, low=low, high=high,
+        value_name="more rate of column than row (%)", diverging=True, low=low, high=high,
         significant=(low > 0) | (high < 0), null=np.zeros_like(values), estimates=tuple(told),
-        reading=_reading(told[0]),
+        reading=f"A cell says how much more rate the column takes than the row. {_reading(told[0])}",
         caveats=(*said, *dict.fromkeys(note for one in found for note in one.notes),
                  *(f"The answer is that of {what}." for what in answered),
                  f"Rate is {params.rate}, coded {'on ' if params.code == AXES else ''}{params.code}.",
@@ -240,7 +240,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="bd_rates", family="tokens", title="BD-rate between layers and models", version=1, function=bd_rates,
+        id="bd_rates", family="tokens", title="BD-rate between layers and models", version=2, function=bd_rates,
         summary="How much more rate one tap takes than another at the same quality, on average, for every pair.",
         params=BdRatesParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True, most_inputs=24,
         matches="samples", minimum_rows=FEWEST,

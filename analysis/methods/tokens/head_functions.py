@@ -212,20 +212,28 @@ def _measured(reader: HeadReader, layer: int, told) -> Curve:
     far = [e for e in numbers if e.name.startswith("away")]
     off = [e for e in numbers if e.name.startswith("row sums")]
     low = [e for e in numbers if e.name.startswith("negative")]
-    worst = max(far, key=lambda e: e.value)
     return Curve(
         title=f"Weights that heads of layer {layer + 1} pay over those of softmax, {reader.what}",
         x=((edges[1:] + edges[:-1]) / 2)[seen], x_name="ln of the weight that softmax pays",
         y_name="weight that is paid",
         series=series, null=null, estimates=tuple(numbers), joined=True,
-        reading=f"{worst.name.split(', ')[1].capitalize()} pays farthest from softmax: {worst.value:.1%} of its weight "
-                f"lies elsewhere. Rows sum to 1 within {max(e.value for e in off):.2g}, "
-                f"{max(e.value for e in low):.1%} of the mass is negative.",
+        reading=_reading(*(max(part, key=lambda e: e.value) for part in (far, off, low))),
         caveats=(*reader.notes, "Dashed is softmax of the scores.",
                  f"Weights below {FAINT:g} count as the least.",
                  *([f"{len(heads)} of {reader.heads} heads are drawn and told of."]
                    if len(heads) < reader.heads else [])),
     )  # fmt: skip
+
+
+def _reading(worst, off, low) -> str:
+    """Of the largest of each over heads."""
+    said = (
+        f"{worst.name.split(', ')[1].capitalize()} pays farthest from softmax: {worst.value:.1%} of its weight lies "
+        "elsewhere."
+        if worst.value > worst.rounding else "Every head drawn pays what softmax pays."
+    )  # fmt: skip
+    sums = f"Rows sum to 1 within {off.value:.2g}" if off.value > off.rounding else "Rows sum to 1"
+    return f"{said} {sums}, {low.value:.1%} of the mass is negative."
 
 
 def _cost(shapes, params: HeadFunctionsParams) -> Cost:
@@ -266,7 +274,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="head_functions", family="tokens", network="attention", title="Functions of heads", version=1,
+        id="head_functions", family="tokens", network="attention", title="Functions of heads", version=2,
         function=head_functions,
         summary="What each head applies to its scores: the learned function, or the weights it pays, beside softmax.",
         params=HeadFunctionsParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
