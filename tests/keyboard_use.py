@@ -89,10 +89,10 @@ def reach(page, key: str) -> bool:
     return False
 
 
-def work(page, key: str, kind: str) -> Used:
-    """Reached and worked; one way after the other until something changes."""
+def work(page, key: str, kind: str, reached: bool = False) -> Used:
+    """Reached (or `reached` by Tab before) and worked; one way after the other until something changes."""
     used = Used(key, kind)
-    if not reach(page, key):
+    if not (page.evaluate("key => use.focus(key)", key) if reached else reach(page, key)):
         used.faults.append("Tab does not come to it")
         return used
     if kind == "help":  # opens when it has the focus, and closes by Escape
@@ -111,11 +111,19 @@ def work(page, key: str, kind: str) -> Used:
         if used.changed:
             break
     used.focus = _focus(page)
+    if kind == "download":  # off while the file is made
+        for _ in range(25):
+            page.wait_for_timeout(0 if used.focus else 200)
+            used.focus = _focus(page)
     if kind == "link" and used.focus not in ("", key.rpartition("#")[0]):
         used.changed.append("the focus moved")
     if not used.changed:
         used.faults.append("nothing follows")
-    elif not used.focus and not page.heard and not page.evaluate("use.gone()"):
+    elif (
+        not used.focus
+        and not any(what.startswith("window") for what in page.heard)
+        and not page.evaluate("use.gone()")
+    ):
         used.faults.append("the focus is lost")
     return used
 

@@ -21,7 +21,8 @@
             s.borderWidth, s.backgroundColor, s.textDecoration, s.opacity].join();
   })).join('|');
   const text = e => (e.innerText ?? e.textContent ?? '').trim();
-  const byId = (e, ids) => ids.split(/\s+/).map(id => text(e.getRootNode().getElementById?.(id) ?? document.createElement('i')))
+  const byId = (e, ids) => ids.split(/\s+/).map(id => e.getRootNode().getElementById?.(id))
+    .map(n => n?.getAttribute('aria-label') || (n ? text(n) : ''))
     .join(' ').trim();
   const name = e => (e.getAttribute('aria-labelledby') && byId(e, e.getAttribute('aria-labelledby')))
     || e.getAttribute('aria-label') || [...(e.labels ?? [])].map(text).join(' ').trim() || text(e)

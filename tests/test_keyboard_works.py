@@ -21,7 +21,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 SAMPLE = Path(__file__).parents[1] / "sample_data"
 TAP = "digits-vit:vit.layers.3"
-WORKED = {  # by page: kind and name of what is worked there
+PATCHES = "digits-vit-patches:vit.layers.2"
+WORKED = {  # by page: kind and name of what is worked there, and the popover that it is in
     f"?tap={TAP}": [("text", "Search"), ("choice", "Projection"), ("radio", "2-D"), ("picture", "PCA of"),
                     ("select", "How points are drawn"), ("table", "nearest points"), ("help", "Help for View")],
     f"features?tap={TAP}": [("checkbox", "Smallest first"), ("expander", "Ask a language model"), ("table", "48 unit")],
@@ -31,17 +32,14 @@ WORKED = {  # by page: kind and name of what is worked there
     f"subspaces?tap={TAP}": [("choice", "Question"), ("expander", "Settings")],
     "dictionaries": [("popover", "Delete")],
     f"attribution?tap={TAP}": [("number", "Sample")],
-    f"analyses?tap={TAP}&method=pca": [("choice", "Family"), ("popover", "Export")],
+    f"analyses?tap={TAP}&method=pca": [("choice", "Family"), ("popover", "Export"), ("download", "CSV", "Export")],
+    f"analyses?tap={PATCHES}&method=masked_retrieval": [("button", "patch (1, 2)")],
+    f"tokens?tap={PATCHES}": [("slider", "Tokens left")],
+    "tokens?tap=python-gpt-code:transformer.h.2": [("slider", "The text behind")],
+    f"features?tap={PATCHES}@vit-topk-s0&unit=3&own=true": [("upload", "")],
     "workspace": [("radio", "Stores")],
-    "activity": [("choice", "By")],
+    "activity": [("choice", "By"), ("tabs", "A link", "Share")],
 }  # fmt: skip
-NOT_HERE = {
-    "download",
-    "upload",
-    "slider",
-    "tabs",
-    "other",
-}  # behind something that has to be opened, or on no page
 
 
 @pytest.fixture(scope="module")
@@ -69,25 +67,32 @@ def page(site):
 
 def named(page, kind: str, text: str) -> str:
     """The key of the first control of a kind whose name holds a text; waits for it."""
-    for _ in range(40):
+    for _ in range(120):
         for one in controls(page):
             if one["kind"] == kind and one["stop"] and text in " ".join(one["key"].split()):
                 return one["key"]
         page.wait_for_timeout(250)
-    raise AssertionError(f"no {kind} called {text!r}")
+    raise AssertionError(
+        f"no {kind} called {text!r}, but {[one['key'] for one in controls(page) if not one['side']]}"
+    )
 
 
 def test_every_kind_is_worked_somewhere():
-    assert {kind for those in WORKED.values() for kind, _ in those} == {*KEYS, "help"} - NOT_HERE
+    assert {kind for those in WORKED.values() for kind, *_ in those} == {*KEYS, "help"} - {"other"}
 
 
 @pytest.mark.parametrize("address", WORKED)
 def test_the_keyboard_works_it(site, page, address):
     faults = []
-    for kind, text in WORKED[address]:
+    for kind, text, *inside in WORKED[address]:
         page.goto(f"{site}/{address}")
         quiet(page)
-        used = work(page, named(page, kind, text), kind)
+        for opener in inside:
+            tab_to(page, opener)
+            page.keyboard.press("Enter")
+            quiet(page)
+            tab_to(page, f"“{text}")
+        used = work(page, named(page, kind, text), kind, bool(inside))
         faults += [f"{text}: {fault} ({used.pressed})" for fault in used.faults]
     assert not faults
 
@@ -110,6 +115,20 @@ def test_a_popover_is_in_its_place_in_the_order(site, page):
     page.keyboard.press("Escape")
     page.wait_for_selector("[data-testid=stPopoverBody]", state="detached")
     assert "Layers" in page.evaluate("walk.here().tells")
+
+
+def test_the_focus_goes_into_a_full_screen_and_out_again(site, page):
+    page.goto(f"{site}/?tap={TAP}")
+    quiet(page)
+    tab_to(page, "“Fullscreen")
+    for press, then in (
+        ("Enter", "Close fullscreen"),
+        ("Enter", "Fullscreen"),
+        ("Enter", "Close"),
+        ("Escape", "Full"),
+    ):
+        page.keyboard.press(press)
+        page.wait_for_function("then => walk.here()?.tells.includes(`“${then}`)", arg=then, timeout=10_000)
 
 
 def _until(page, text: str) -> int:

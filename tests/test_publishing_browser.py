@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import publishing_subjects as subjects
 import pytest
+from grave_faults import grave
 
 from analysis.store.from_arrays import write_store
 from analysis.workspace import Workspace
@@ -386,19 +387,33 @@ def test_a_list_of_five_thousand_holds_what_is_in_sight(page, large, tmp_path, m
     assert page.faults == []
 
 
+def tile(page, folder) -> None:
+    """The sample behind the first tile of a card, come to and opened by the keyboard."""
+    page.goto((folder / "features.html").as_uri() + "#/feature/texts:h.0/1")
+    page.locator("button.tile").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("dialog .tokens").wait_for()
+
+
+def test_the_focus_goes_into_the_sample_and_back(folder, page):
+    tile(page, folder)
+    assert page.evaluate("document.activeElement.closest('dialog') !== null")
+    page.keyboard.press("Escape")
+    until(page, "!document.querySelector('dialog')")
+    focused = """() => { let e = document.activeElement;
+        while (e.shadowRoot?.activeElement) e = e.shadowRoot.activeElement; return e.className; }"""
+    assert "tile" in page.evaluate(focused)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_that_axe_calls_serious(folder, page, name, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    pytest.importorskip("axe_playwright_python.sync_playwright")
     page.emulate_media(color_scheme=scheme)
     page.goto((folder / f"{name}.html").as_uri())
     page.wait_for_function("() => document.querySelector('main')?.innerText.length > 20")
     page.wait_for_timeout(500)
-    found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    grave = [
-        f"{v['id']}: {node['html'][:200]}"
-        for v in found
-        if v["impact"] in ("serious", "critical")
-        for node in v["nodes"]
-    ]
-    assert not grave
+    assert not grave(page)
+    if name == "features":
+        tile(page, folder)
+        assert not grave(page)

@@ -159,6 +159,7 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
         "scan_groups",
         "ssm_memory",
         "adapted_features",
+        "session_shift",
         "upgrade_regressions",
         "neural_collapse",
     ),
@@ -174,7 +175,7 @@ PROMISED = {  # what a row asks for beyond one view, and the method of each
     "ConViT": ("attention_atlas", "head_offsets", "head_locality"),
     "Growing Transformers": ("growth_timeline", "merged_answers"),
     "Redesigning Multi-Scale": ("expert_territory", "scale_counts"),
-    "Polarized Self-Attention": ("gate_maps", "gate_order"),
+    "Polarized Self-Attention": ("gate_maps", "gate_order", "heatmap_targets"),
     "Dynamic Perceiver": ("early_exits", "exit_samples", "prompt_attention", "exit_divergence"),
 }
 

@@ -7,12 +7,12 @@ import pytest
 
 from analysis.activations import ArrayActivations
 from analysis.errors import NotEnoughData
-from analysis.methods.tokens.cache_spectra import at_numbers, left, spectra, squares
 from analysis.methods.tokens.channel_ranges import ChannelRangesParams, channel_ranges, row_errors
 from analysis.methods.tokens.tap_bits import TapBitsParams, noise, tap_bits
 from analysis.tokens.cache.outliers import clipped, error_at, gaussian_like, kurtosis, rotation
 from analysis.tokens.cache.quantisers import PLAIN, quantised
 from analysis.tokens.cache.shared_subspaces import tail_share
+from analysis.tokens.cache.spectra import at_numbers, left, spectra, squares
 
 
 def test_kurtosis_is_that_of_scipy_for_numbers_around_zero(rng):

@@ -146,7 +146,7 @@ def test_the_most_needed_view_is_the_largest_of_many_and_a_share_that_never_vari
 
 
 def test_pairs_of_samples_that_share_one_are_not_independent():
-    from analysis.methods.tokens.prompt_attention import answering
+    from analysis.tokens.attention.prompt_use import answering
 
     rng, n, held = np.random.default_rng(0), 14, []
     for _ in range(1000):

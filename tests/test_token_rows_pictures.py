@@ -20,6 +20,7 @@ from analysis.methods.tokens.coarse_sources import CoarseSourcesParams, coarse_s
 from analysis.methods.tokens.crop_bill import CropBillParams, crop_bill
 from analysis.methods.tokens.merge_criteria import MergeCriteriaParams, merge_criteria
 from analysis.methods.tokens.pooled_shapes import PooledShapesParams, pooled_shapes, shrinking
+from analysis.methods.tokens.projected_tokens import PICTURES, ProjectedTokensParams, projected_tokens
 from analysis.methods.tokens.query_budget import ASKED, EXACT, UNIFORM, QueryBudgetParams, query_budget
 from analysis.methods.tokens.reading_after_drops import (
     ReadingAfterDropsParams,
@@ -27,16 +28,19 @@ from analysis.methods.tokens.reading_after_drops import (
     moved,
     reading_after_drops,
 )
-from analysis.methods.tokens.set_weight_map import SetWeightMapParams, front, grown, set_weight_map
+from analysis.methods.tokens.set_weight_map import SetWeightMapParams, set_weight_map
 from analysis.sources.stored_pictures import stored_pictures
+from analysis.tokens.block_masks import block_left, both_left, gone_of, random_left
 from analysis.tokens.criteria import CHANCE, JOINT, Overheard, alone, pairs, shared
 from analysis.tokens.dump import TokenDump, simulate
 from analysis.tokens.over_samples import plan_of
 from analysis.tokens.pooling.projector import cell_attention
+from analysis.tokens.pooling.set_numbers import evenness, front, grown, spread_within
 from analysis.tokens.pooling.token_sets import token_sets
 from analysis.tokens.pooling.volume_rule import ladder, pooled_to, shape_of
 from analysis.tokens.pooling.weighted_volume import volume_cells
-from analysis.tokens.projected import KEPT, MASKED, REST, changes, left_of, rebuilt
+from analysis.tokens.projected import BLOCK, KEPT, MASKED, REST, changes, rebuilt
+from analysis.tokens.projected_pixels import WHOLE, patches_of, pixels_r2, redrawn, whole_picture
 from analysis.tokens.read_after import ANSWER, WORDS, Stage, paid, stages
 from analysis.tokens.rule import rule
 from analysis.tokens.rules.mctf import MctfSettings
@@ -178,6 +182,14 @@ def test_source_regions_are_those_that_make_the_coarse_tokens(rng):
         )  # local: a patch gives to its own coarse token only
 
 
+def test_patches_that_no_cell_takes_are_said(rng):
+    found = coarse_sources(tokens(rng.standard_normal((3, 25, 4)), (5, 5)))
+    assert any(c.startswith("9 of 25 patches lie beyond the last whole cell") for c in found.caveats)
+    assert (found.values[4].reshape(5, 5)[4] == 0).all()
+    whole = coarse_sources(tokens(rng.standard_normal((3, 16, 4)), (4, 4)))
+    assert not any("beyond" in c for c in whole.caveats)
+
+
 def test_a_coarse_token_that_is_not_there_is_refused(rng):
     with pytest.raises(NotFound, match="coarse token 4"):
         coarse_sources(tokens(rng.standard_normal((3, 16, 4)), (4, 4)), CoarseSourcesParams(token=4))
@@ -240,6 +252,9 @@ def test_pages_show_the_sampled_tokens_alone(rng):
     assert (found.values[1] == 0).all()
     kept = [e.value for e in found.estimates if e.name.startswith("tokens kept")]
     assert kept == [1.0] * 4
+    assert not any("at random" in c for c in found.caveats)
+    some = crop_bill(tokens(x, (4, 4)), CropBillParams(maximum_samples=3))
+    assert any(c.startswith("Means are of 3 of 4 samples, at random") for c in some.caveats)
     with pytest.raises(NotFound, match="layer 9"):
         crop_bill(tokens(x, (4, 4)), CropBillParams(layer=9))
 
@@ -279,6 +294,32 @@ def test_the_element_that_all_channels_take_is_in_front(rng):
     assert front(scores, present)[0] == 1.0
     present[0, 3] = False
     assert front(scores, present)[0] < 1.0
+
+
+def test_equal_elements_and_copies_lead_nothing_and_it_is_said(rng):
+    present = np.ones((1, 4), bool)
+    assert front(np.zeros((1, 4, 8)), present)[0] == 0.0
+    twice = rng.standard_normal((1, 4, 8))
+    twice[0, 2] = twice[0, 1] = 9.0
+    assert front(twice, present)[0] == 0.0
+    x = rng.standard_normal((5, 6, 4))
+    assert (
+        "no element leads a channel" in set_weight_map(tokens(x), SetWeightMapParams(sharpness=0.0)).reading
+    )
+
+
+def test_the_null_of_elements_in_effect_has_the_spread_of_each_sample_not_of_all_samples(rng):
+    """Gaussian rows about a place of each sample's own: by chance as many elements count as in the data."""
+    x = rng.standard_normal((60, 8, 30)) + 6 * rng.standard_normal((60, 1, 30))
+    found = set_weight_map(tokens(x), SetWeightMapParams(sharpness=4.0)).estimates[0]
+    assert found.value == pytest.approx(found.null, abs=0.01)
+    assert found.value < 0.95
+    present = np.ones((60, 8), bool)
+    present[:, 5:] = False
+    np.testing.assert_allclose(spread_within(x, present), x[:, :5].std(axis=1, ddof=1))
+    assert evenness(np.where(present[..., None], 1 / 5, 0.0) * np.ones((1, 1, 30)), present)[
+        0
+    ] == pytest.approx(1)
 
 
 # ---------------------------------------------------------------------------- groups of channels among the poolings
@@ -357,8 +398,8 @@ def test_what_is_rebuilt_is_the_part_that_is_known_and_a_held_out_fit_of_the_res
     mix = rng.standard_normal((d, d))
     x = rng.standard_normal((n * t, d)) @ mix
     sample, q = np.repeat(np.arange(n), t), random_basis(d, k, rng)
-    left = np.concatenate(left_of([t] * n, 0.5, rng))
-    found = rebuilt(x, sample, q, left, 3, np.random.default_rng(7))
+    left = np.concatenate([random_left(np.arange(t), 3, rng) for _ in range(n)])
+    found = rebuilt(x, sample, q, {MASKED: left, BLOCK: ~left}, 3, np.random.default_rng(7))
     fold = (np.random.default_rng(7).permutation(n) % 3)[sample]
     c = x - x.mean(axis=0)
     p = q @ q.T
@@ -372,21 +413,125 @@ def test_what_is_rebuilt_is_the_part_that_is_known_and_a_held_out_fit_of_the_res
         assert found.errors[way].sum() == pytest.approx(errors.sum(), rel=0.02)
     assert not found.errors[MASKED][left].any()
     assert (found.errors[MASKED][~left] > 0).all()
+    assert not found.errors[BLOCK][~left].any()
     np.testing.assert_allclose(found.spread, np.square(c).sum(axis=1))
 
 
 def test_what_the_network_goes_on_with_adds_up_and_masks_free_tokens_alone(rng):
     q, behind = random_basis(6, 2, rng), rng.standard_normal((1, 4, 6))
     left, free = np.array([False, True, False, True]), np.array([False, True, True, True])
-    made = {w: f(None, behind) for w, f in changes(q, left, free, np.full(6, 9.0)).items()}
+    made = {
+        w: f(None, behind) for w, f in changes(q, {MASKED: left, BLOCK: ~left}, free, np.full(6, 9.0)).items()
+    }
     np.testing.assert_allclose(made[KEPT] + made[REST], behind)
     np.testing.assert_allclose(made[KEPT] @ q, behind @ q)
     np.testing.assert_array_equal(made[MASKED][0, [0, 1, 3]], behind[0, [0, 1, 3]])
     assert (made[MASKED][0, 2] == 9.0).all()
+    assert [(made[BLOCK][0, t] == 9.0).all() for t in range(4)] == [False, True, False, True]
 
 
 def test_masking_leaves_the_share_of_tokens_that_projection_leaves_of_dimensions(rng):
-    assert [int(s.sum()) for s in left_of([10, 20, 3, 1], 0.3, rng)] == [3, 6, 1, 1]
+    assert [t - gone_of(t, 0.3) for t in (10, 20, 3, 1)] == [3, 6, 1, 1]
+    known = [(None, np.r_[-1, np.arange(16)], (4, 4))] * 5
+    for left in both_left([17] * 5, known, 0.3, rng).values():
+        assert [int(s.sum()) for s in left] == [5] * 5
+        assert all(s[0] for s in left)  # the class token
+
+
+@pytest.mark.parametrize(("grid", "gone"), [((4, 4), 5), ((3, 7), 11), ((7, 3), 20), (None, 6), ((5, 5), 0)])
+def test_a_block_is_one_rectangle_less_some_of_its_last_row(grid, gone):
+    """Random tokens are no block: they are not neighbours."""
+    high, wide = grid or (1, 12)
+    cell, seen = np.r_[-1, np.arange(high * wide)], set()
+    for seed in range(40):
+        left = block_left(cell, grid, gone, np.random.default_rng(seed))
+        assert (~left).sum() == gone
+        assert left[0]
+        rows, columns = np.divmod(cell[~left], wide)
+        if gone:
+            area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+            assert 0 <= area - gone <= np.ptp(columns)
+            full = rows < rows.max()
+            assert all((rows == r).sum() == np.ptp(columns) + 1 for r in np.unique(rows[full]))
+        seen.add(tuple(cell[~left]))
+    assert len(seen) > 1 or gone in (0, 20)
+
+
+def test_patches_are_cut_out_of_pictures_and_laid_again(rng):
+    images = [rng.random((3, 8, 6)) for _ in range(4)]
+    cells = [np.r_[-1, rng.permutation(12)] for _ in images]
+    found = patches_of(images, cells, (4, 3))
+    assert found.y.shape == (48, 12)
+    at = 13 * np.arange(4)[:, None] + np.arange(1, 13)
+    np.testing.assert_array_equal(found.rows, at.ravel())
+    for i, image in enumerate(images):
+        mine = slice(12 * i, 12 * i + 12)
+        again = whole_picture(found.y[mine], found.cell[mine], found)
+        np.testing.assert_array_equal(again, image.transpose(1, 2, 0))
+    token = found.y[5].reshape(2, 2, 3)  # by hand
+    row, column = divmod(int(found.cell[5]), 3)
+    np.testing.assert_array_equal(
+        token, images[0][:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].transpose(1, 2, 0)
+    )
+    assert patches_of(images, cells, (3, 3)) is None
+    assert patches_of([images[0], images[1][:, :4]], cells[:2], (4, 3)) is None
+
+
+def test_pixels_that_tokens_hold_are_drawn_again_and_those_of_another_sample_are_not(rng):
+    """Tokens that are their pixels turned; masked ones know the mean of those left and their place alone."""
+    n, d = 40, 12
+    images = [rng.standard_normal((3, 4, 4)) for _ in range(n)]
+    cells = [np.arange(4)] * n
+    patches = patches_of(images, cells, (2, 2))
+    turn = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    sample, left = np.repeat(np.arange(n), 4), np.tile([True, True, False, True], n)
+    found = redrawn(
+        patches.y @ turn,
+        sample,
+        random_basis(d, 6, rng),
+        {MASKED: left},
+        patches,
+        4,
+        np.random.default_rng(1),
+    )
+    assert pixels_r2(found, WHOLE) == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(found.pictures[WHOLE], images[0].transpose(1, 2, 0), atol=0.05)
+    np.testing.assert_array_equal(found.pictures[""], images[0].transpose(1, 2, 0))
+    assert pixels_r2(found, KEPT) == pytest.approx(0.5, abs=0.1)
+    assert pixels_r2(found, MASKED) == pytest.approx(0.75, abs=0.1)
+    for source in (WHOLE, KEPT, REST, MASKED):
+        assert pixels_r2(found, source, strange=True) < 0.05
+    masked = found.pictures[MASKED]
+    np.testing.assert_allclose(masked[:2], images[0].transpose(1, 2, 0)[:2], atol=0.05)
+    assert np.abs(masked[2:, :2] - images[0].transpose(1, 2, 0)[2:, :2]).mean() > 0.3
+
+
+def test_a_sample_network_rebuilds_its_pictures():
+    tap = Workspace.open(SAMPLES).activations("digits-vit-patches:vit.layers.2")
+    found = projected_tokens(tap, ProjectedTokensParams(sample=3, show=PICTURES, maximum_samples=24))
+    assert found.names[0] == "the picture"
+    assert found.grid == (8, 8)
+    assert found.colours.shape == (6, 64, 3)
+    assert np.ptp(found.values[0]) == 1
+    by = {e.name: e for e in found.estimates}
+    pixels = {name.removeprefix("R² of pixels from "): e for name, e in by.items() if "pixels" in name}
+    assert pixels[WHOLE].value > pixels[REST].value > pixels[KEPT].value > pixels[BLOCK].value
+    assert all(e.low > e.null for e in pixels.values())
+    tokens_ = projected_tokens(tap, ProjectedTokensParams(sample=3, maximum_samples=24))
+    assert tokens_.estimates == found.estimates
+    assert tokens_.values.shape == (6, 16)
+    rows = projected_tokens(tokens(np.random.default_rng(0).standard_normal((9, 8, 5))),
+                            ProjectedTokensParams(show=PICTURES))  # fmt: skip
+    assert any("No pixels are rebuilt" in c for c in rows.caveats)
+
+
+def test_the_check_of_projected_tokens_fails_on_broken_code(monkeypatch):
+    from analysis.methods.tokens import projected_tokens as file
+
+    assert all(line.passed for line in file._check())
+    real = file.redrawn
+    monkeypatch.setattr(file, "redrawn", lambda x, *rest: real(np.roll(x, 1, axis=0), *rest))
+    assert not all(line.passed for line in file._check())
 
 
 # ---------------------------------------------------------------------------- bars over a film strip

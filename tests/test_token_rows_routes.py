@@ -10,6 +10,7 @@ from scipy.stats import spearmanr, ttest_ind
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.errors import InputError, NotFound, ParameterError
+from analysis.methods.tokens import influence_map as influence_file
 from analysis.methods.tokens.influence_map import InfluenceMapParams, influence_map
 from analysis.methods.tokens.learners_difficulty import learners_difficulty
 from analysis.methods.tokens.learners_map import LearnersMapParams, learners_map
@@ -29,6 +30,8 @@ from analysis.tokens.mixers.reading import decaying_scan, row_tokens
 from analysis.tokens.mixers.route_weights import CROSS, named_routes
 from analysis.tokens.mixers.routes import folded, inverse, route, several
 from analysis.tokens.mixers.scan_matrices import shares_of, together
+from analysis.tokens.routing.difficulty import exchanged, tenths, undecided
+from analysis.tokens.routing.learners import HOW_MANY
 
 GRID = (3, 4)
 
@@ -212,6 +215,31 @@ def test_the_scan_beside_a_patch_is_the_row_of_the_scan_matrix(rng):
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     whole = decaying_scan(unit, unit, 3.0)[13] ** 2  # row 2, column 3 of 4 x 5
     np.testing.assert_allclose(raster(x, (4, 5), (0.6, 0.7), 3.0).ravel(), whole / whole.sum(), atol=1e-12)
+
+
+def test_a_scan_reads_nothing_of_cells_without_a_token(rng):
+    """As if the other cells were all: what is there is centred by itself."""
+    x, there = rng.standard_normal((12, 5)) + 3, np.ones(12, bool)
+    there[[1, 4]] = False
+    made = raster(np.where(there[:, None], x, 0.0), (3, 4), (0.9, 0.9), 4.0, there).ravel()
+    assert (made[~there] == 0).all()
+    own = x[there] - x[there].mean(axis=0)
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    weight = np.square(own @ own[-1] * 0.5 ** ((11 - np.flatnonzero(there)) / 4))
+    np.testing.assert_allclose(made[there], weight / weight.sum())
+    np.testing.assert_allclose(
+        raster(x, (3, 4), (0.9, 0.9), 4.0, np.ones(12, bool)), raster(x, (3, 4), (0.9, 0.9), 4.0)
+    )
+
+
+def test_a_share_has_no_interval_beyond_all_of_it():
+    """Two samples, of which one reads its own row alone."""
+    row, flat = np.zeros((4, 4)), np.full((4, 4), 1 / 16)
+    row[2] = 0.25
+    maps = np.stack([row, flat])
+    told = {e.name: e for e in influence_file._estimates(maps, maps, 3, InfluenceMapParams())}
+    assert told["share in its own row"].high == 1.0
+    assert told["cells that hold half"].high > 8
 
 
 def test_a_scan_by_rows_streaks_and_an_even_field_does_not(rng):
@@ -425,6 +453,60 @@ def test_difficulty_of_samples_is_exchanged_between_samples(rng):
     assert 0.25 < np.mean(p) < 0.75  # exchanged tokens would give about 0.1
 
 
+def test_tokens_of_a_sample_are_no_draws_of_their_own(rng):
+    """Learners and difficulty both differ between samples, unrelated: exchanged tokens would give p near 0.1, and less
+    than 0.05 in three of four."""
+    p, layout = [], Layout(np.arange(13) * 20)
+    for _ in range(20):
+        a, b = (np.repeat(rng.standard_normal(12), 20) for _ in range(2))
+        k = np.clip(np.round(2 + a + 0.3 * rng.standard_normal(240)), 0, 4)
+        loss = (b + 0.3 * rng.standard_normal(240))[:, None]
+        found = learners_difficulty(gated(k, layout=layout), ArrayActivations(loss, "loss", layout=layout))
+        p.append(found.estimates[0].p_value)
+    assert 0.25 < np.mean(p) < 0.75
+
+
+def test_what_places_alone_give_is_the_null(rng):
+    """Both rise along every sample, and nothing else is there: rho is large, and no more than chance."""
+    place, layout = np.tile(np.arange(20) / 5, 12), Layout(np.arange(13) * 20)
+    k = np.clip(np.round(place + 0.3 * rng.standard_normal(240)), 0, 4)
+    loss = (place + 0.3 * rng.standard_normal(240))[:, None]
+    rho = learners_difficulty(gated(k, layout=layout), ArrayActivations(loss, "loss", layout=layout))
+    assert rho.estimates[0].value > 0.8
+    assert rho.estimates[0].null > 0.8
+    assert rho.estimates[0].p_value > 0.05
+    assert "no more on difficult tokens than chance" in rho.reading
+
+
+def test_exchanged_difficulty_is_that_of_another_sample_place_by_place(rng):
+    of = np.array([1, 0, 0, 1, 2, 2, 2, 2])
+    x = np.arange(8.0)
+    for _ in range(30):
+        y = exchanged(x, of, rng)
+        for s in (0, 1):
+            mine = tuple(y[of == s])
+            assert mine in {(1.0, 2.0), (0.0, 3.0), (4.0, 6.0)}
+        assert tuple(y[of == 2]) in {(1.0, 1.0, 2.0, 2.0), (0.0, 0.0, 3.0, 3.0), (4.0, 5.0, 6.0, 7.0)}
+
+
+def test_tokens_that_are_as_difficult_stay_in_one_part(rng):
+    x = np.r_[np.zeros(90), np.ones(10)]
+    parts = tenths(x)
+    assert [len(p) for p in parts] == [90, 10]
+    assert [len(p) for p in tenths(rng.standard_normal(50))] == [5] * 10
+
+
 def test_without_any_difficulty_the_stand_in_is_said(rng):
     found = learners_difficulty(ArrayActivations(rng.random((40, 4)), "gates"))
     assert found.caveats[0].startswith("No difficulty is known")
+    assert "undecided tokens" in found.reading
+    assert "difficult" not in found.reading
+    scores = rng.standard_normal((40, 4))
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(undecided(scores, HOW_MANY), -(p * np.log(p)).sum(axis=1) / np.log(4))
+
+
+def test_where_all_tokens_use_as_many_no_place_is_told_apart(rng):
+    found = learners_map(gated(np.full(40, 2), layout=Layout(np.arange(11) * 4)))
+    assert [e.n for e in found.estimates] == [10, 10]  # samples, not tokens
+    assert found.reading.endswith("so that places are not told apart.")

@@ -19,25 +19,32 @@ from analysis.errors import InputError, NotFound, ParameterError, ShapeError
 from analysis.methods.tokens.attention_atlas import attention_atlas
 from analysis.methods.tokens.attention_rollout import attention_rollout
 from analysis.methods.tokens.bd_rates import ANSWER, BdRatesParams, bd_rates
+from analysis.methods.tokens.box_attention import BoxAttentionParams, box_attention
 from analysis.methods.tokens.gate_order import gate_order
 from analysis.methods.tokens.head_functions import HeadFunctionsParams, head_functions
 from analysis.methods.tokens.head_locality import HeadLocalityParams, head_locality
 from analysis.methods.tokens.head_offsets import head_offsets
 from analysis.methods.tokens.loss_slices import LossSlicesParams, loss_slices
 from analysis.methods.tokens.ssm_drift import FAMILY, MODES, SsmDriftParams, ssm_drift
+from analysis.methods.tokens.token_overfocus import token_overfocus
 from analysis.recording.recorder import record
+from analysis.results import Estimate
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.data import open_data
 from analysis.store.from_arrays import write_store
 from analysis.store.manifest import TapSpec
 from analysis.tokens.attention.heads import heads_of
+from analysis.tokens.attention.locality_series import Series, locality_estimates
 from analysis.tokens.attention.softmax_distance import of_weights
 from analysis.tokens.cache.rate_curves import counted
 from analysis.tokens.cache.rates import bd_rate, bjontegaard, rising
 from analysis.tokens.cache.recoding import coder_of, rate_and_error
 from analysis.tokens.kan import bases
 from analysis.tokens.kan.head_maps import head_maps
+from analysis.tokens.kan.head_maps_told import share_words
+from analysis.tokens.kan.learned_curve import learned_reading
 from analysis.tokens.mixers import mode_paths, ssm
+from analysis.tokens.networks.slices_told import bent_at
 
 
 def of_file(state: dict, path, rng, rows: int = 40):
@@ -255,6 +262,23 @@ def test_heads_of_a_dump_are_those_that_were_recorded(tmp_path, rng):
     assert len(attention_atlas(plain.activations("n.0.hidden")).row_names) == 2
 
 
+def test_what_needs_spoiled_samples_refuses_a_dump_and_boxes_of_a_dump_are_read_once(tmp_path, rng):
+    rows = rng.dirichlet(np.ones(SIDE**2), (LAYERS, 4, HEADS, SIDE**2))
+    one = dumped(tmp_path, "a", rows)
+    with pytest.raises(InputError, match="no network can be asked"):
+        token_overfocus(one)
+    both = (one.store.activations("blocks.0.hidden"), one)
+    found = [box_attention(*taps, params=BoxAttentionParams(boxes="1-2, 1-2")) for taps in ((one,), both)]
+    np.testing.assert_array_equal(found[0].values, found[1].values)
+    assert found[0].row_names == found[1].row_names == tuple(f"layer {k + 1}" for k in range(LAYERS))
+    inside = np.isin(np.arange(SIDE**2), [0, 1, SIDE, SIDE + 1])
+    want = rows[..., inside, :][..., inside].sum(axis=-1).mean(axis=-1).mean(axis=(1, 2))
+    np.testing.assert_allclose(found[1].values[:, 0], want, atol=1e-6)
+    x = rng.standard_normal((4, 9, 5))
+    plain = write_store(tmp_path / "p", name="p", taps={f"n.{k}.hidden": (k + 1) * x for k in range(3)})
+    assert len(box_attention(plain.activations("n.0.hidden")).row_names) == 3
+
+
 def test_checkpoints_with_other_heads_are_refused(tmp_path, rng):
     taps = [dumped(tmp_path, f"r-{h}", rng.dirichlet(np.ones(16), (2, 4, h, 16))) for h in (2, 3)]
     with pytest.raises(ShapeError, match="of 2, as in r-2"):
@@ -315,7 +339,9 @@ def test_entropies_and_errors_by_groups_are_those_of_their_rows(rng):
     x, rows = rng.standard_normal((300, 4)) * [3, 1, 1, 0.2], np.arange(300)
     coder, group = coder_of(x, rows, rows, rng), np.arange(300) % 10
     for turned in (False, True):
-        made = counted(coder, x, rows, group, (1.0, 0.5, 0.25, 0.125), turned, lambda f: None)
+        made = counted(
+            coder, x, rows, group, int(group.max()) + 1, (1.0, 0.5, 0.25, 0.125), turned, lambda f: None
+        )
         part = np.arange(10) < 4
         some = np.isin(group, np.flatnonzero(part))
         own = [
@@ -684,9 +710,75 @@ def test_what_is_gated_has_to_fit(rng):
         gate_order(channel, spatial, ArrayActivations(rng.standard_normal((20, 5)), "x"))
 
 
+def test_gates_of_tokens_are_opened_before_they_are_averaged(rng):
+    """Saturated either way, half of the time: a gate of one half, which a sigmoid of the mean would give too; of logits
+    3 and 0 it would not."""
+    g, layout = rng.choice([0.0, 3.0], (20, 2, 5)), Layout(np.arange(21) * 2)
+    s = ArrayActivations(rng.random((20, 7)), "spatial")
+    raw = gate_order(ArrayActivations(g.reshape(-1, 5), "g", layout=layout), s)
+    own = gate_order(ArrayActivations((1 / (1 + np.exp(-g))).mean(axis=1), "g"), s)
+    assert raw.estimates[0].value == pytest.approx(own.estimates[0].value, rel=1e-9)
+
+
+def test_what_is_shut_in_sequence_alone_is_a_difference_and_nothing_to_gate_is_left_out(rng):
+    g, s = np.zeros((20, 5)), rng.random((20, 7))
+    shut = gate_order(ArrayActivations(g, "g"), ArrayActivations(s, "s"))
+    assert shut.estimates[0].value == 1.0
+    assert shut.estimates[2].value == pytest.approx(np.sqrt(np.square(s).mean(axis=1)).mean() / 2)
+    _, _, x, channel, spatial, tap = gates(rng)
+    x[3] = 0
+    found = gate_order(channel, spatial, ArrayActivations(x.reshape(-1, x.shape[2]), "x", layout=tap.layout))
+    assert found.estimates[0].n == 19
+    assert any(c.startswith("1 sample(s) with NaN, infinity or nothing but 0") for c in found.caveats)
+
+
+def test_spatial_gates_are_exchanged_among_samples_of_one_length_alone(rng):
+    """Ten samples of four positions, nine of six, one of five: that one has none to change with."""
+    lengths = np.r_[np.full(10, 4), np.full(9, 6), 5]
+    rows = rng.random((lengths.sum(), 1))
+    spatial = ArrayActivations(rows, "s", layout=Layout(np.concatenate([[0], np.cumsum(lengths)])))
+    found = gate_order(ArrayActivations(rng.random((20, 5)), "g"), spatial)
+    assert (found.estimates[0].n, found.estimates[1].n) == (20, 19)
+    assert found.null.sum() == 19
+    assert any(c.startswith("1 sample(s) that none has as many") for c in found.caveats)
+
+
 def test_the_check_of_gate_order_fails_on_broken_code(monkeypatch):
     from analysis.methods.tokens import gate_order as file
 
     real = file._compared
     monkeypatch.setattr(file, "_compared", lambda g, s, w: real(g, g[: len(s)], w))
     assert not all(line.passed for line in file._check())
+
+
+# ---------------------------------------------------------------------------- what is said of small shares, of few rows
+def test_a_share_that_is_there_is_never_called_nothing():
+    assert [share_words(s) for s in (0, 1e-6, 3e-4, 0.004, 0.0949, 0.5)] == [
+        "0 %", "below 0.01 %", "0.03 %", "0.4 %", "9.5 %", "50 %"]  # fmt: skip
+    told = [Estimate(f"{what}, head {h}", v) for h, (a, b) in enumerate(((2e-5, 0.0), (0.003, 0.002)))
+            for what, v in (("explained by an exponential", a), ("below 0", b))]  # fmt: skip
+    said = learned_reading(told)
+    assert "explains below 0.01 % to 0.3 % of" in said
+    assert "Up to 0.2 % lies below 0" in said
+
+
+def test_curvature_is_not_taken_of_checkpoints_that_hardly_differ(rng):
+    """A parabola with rounding noise: a neighbour 1e-6 away would make thousands of it."""
+    x = np.sort(np.r_[np.linspace(-1, 1, 11), 1e-6])
+    loss = (3 * x**2)[:, None] + 1e-6 * rng.standard_normal((12, 4))
+    np.testing.assert_allclose(bent_at(x, loss, int(np.searchsorted(x, 0.0))), 6.0, atol=1e-2)
+    np.testing.assert_allclose(bent_at(x, 3 * x[:, None] ** 2, 11), 6.0, atol=1e-6)  # at an end too
+
+
+def test_a_group_without_rows_is_a_group(rng):
+    x, rows = rng.standard_normal((60, 3)), np.arange(60)
+    coder = coder_of(x, rows, rows, rng)
+    made = counted(coder, x, rows, rows % 9, 10, (1.0, 0.5, 0.25, 0.125), False, lambda f: None)
+    whole, less = made.curve(np.ones(10, bool)), made.curve(np.arange(10) < 9)
+    np.testing.assert_allclose(whole, less)
+
+
+def test_checkpoints_of_which_one_lacks_a_sample_are_not_paired():
+    far = [np.ones((1, 2, 4)), np.ones((1, 2, 3))]
+    made = locality_estimates(Series(far, [np.ones(4), np.ones(3)], None, [np.arange(4)] * 2, ()), ("a", "b"))
+    assert made[2].interval == "none: checkpoints of different samples"

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from analysis import registry
 from analysis.activations import ArrayActivations, Layout
 from analysis.sources.rerun import Rerun, of_one
 from dashboard.browse import token_taps
@@ -79,6 +80,15 @@ def test_gates_by_name_or_by_their_numbers_clips_by_a_column_and_tokens_by_the_l
 def test_needs_are_those_of_views_that_there_are():
     assert set(token_taps.NEEDS) <= set(QUESTIONS)
     assert all(need.without.endswith(".") and need.which for need in token_taps.NEEDS.values())
+
+
+def test_questions_that_code_any_rows_are_not_said_to_lack_heads():
+    asks = {
+        m: token_taps.NEEDS["cache"].concerns(registry.method(m)) for m in QUESTIONS["cache"].asks.values()
+    }
+    assert {m for m, of_heads in asks.items() if not of_heads} == {
+        "tap_bits", "channel_ranges", "rate_distortion", "coded_answer", "bd_rates"}  # fmt: skip
+    assert all(token_taps.NEEDS["attention"].concerns(registry.method(m)) for m in asks)
 
 
 @pytest.mark.parametrize("n", [5, 9])

@@ -8,11 +8,11 @@ import pytest
 from app_pages import is_whole, open_page, texts
 from page_stores import make_workspace
 
-from analysis.methods.tokens.attention_atlas import _apart
 from analysis.methods.tokens.head_functions import head_functions
 from analysis.methods.tokens.mixing_matrix import mixing_matrix
 from analysis.methods.tokens.token_survival import MORE, TokenSurvivalParams, Z, token_survival
 from analysis.results import Curve, Matrix
+from analysis.tokens.attention.atlas_told import _apart
 from dashboard import figures
 from dashboard.figures.rounding import rounded
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.tokens.dump import TokenDump, attention_inside, simulate
+from analysis.tokens.pooling.effective import effective
 from analysis.tokens.state import GONE, TokenState
 from analysis.tokens.view import TEXT, TokenLayout, View
 
@@ -71,3 +72,25 @@ def _run(who, given, dump: TokenDump, rule, plan, rng):
         return run.states, lambda i: run.recorded[PAID][i]
     found = simulate(given, rule, plan, None, rng)
     return found.states, lambda i: attention_inside(dump.recorded[PAID][i], found.states[i])
+
+
+def kept_reading(stage: Stage, free: np.ndarray) -> float:
+    """Share of what free tokens are paid with all there that goes to those that are left."""
+    own = stage.before * free
+    return float(own[stage.there].sum() / max(own.sum(), 1e-300))
+
+
+def moved(stage: Stage) -> float:
+    """Total variation between what is paid to the tokens left and what was, brought to the sum 1."""
+    before = np.where(stage.there, stage.before, 0.0)
+    return float(0.5 * np.abs(stage.after - before / max(before.sum(), 1e-300)).sum())
+
+
+def in_effect(weights: np.ndarray, count: int) -> float:
+    """exp entropy of weights (T,) of sum 1, over how many tokens there are."""
+    return float(effective(weights[None])[0]) / max(count, 1)
+
+
+def behind(found: list[Stage], layer: int) -> Stage | None:
+    """The stage of that layer: of a sample of another length tokens may go behind other layers."""
+    return next((one for one in found if one.layer == layer), None)

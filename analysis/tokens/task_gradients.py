@@ -107,6 +107,8 @@ def _of_network(tap, column, new, maximum, most, rng, progress) -> TaskGradients
 def _layers(module, most: int, groups: int) -> tuple[dict, tuple[str, ...]]:
     """Layers by name that are read, evenly spread where there are more. Raises InputError."""
     found = {n: m for n, m in module.named_modules() if _kind(m)}
+    tied = shared_weights(module, found)
+    found = {n: m for n, m in found.items() if n not in tied}
     wide = [n for n, m in found.items() if _width(m) > WIDEST]
     names = [n for n in found if n not in wide]
     if not names:
@@ -116,7 +118,9 @@ def _layers(module, most: int, groups: int) -> tuple[dict, tuple[str, ...]]:
     some = [
         names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), most)).round().astype(int))
     ]
-    notes = [f"{len(wide)} layer(s) of more than {WIDEST:,} inputs are left out."] if wide else []
+    notes = [f"{', '.join(tied)} has the weights of another part, whose gradient is in its own: left out."] if tied \
+        else []  # fmt: skip
+    notes += [f"{len(wide)} layer(s) of more than {WIDEST:,} inputs are left out."] if wide else []
     size = [
         8 * groups * _width(found[n]) * (_width(found[n]) + found[n].weight.numel() // _width(found[n]))
         for n in some
@@ -128,6 +132,15 @@ def _layers(module, most: int, groups: int) -> tuple[dict, tuple[str, ...]]:
     if len(some) < len(names):
         notes.append(f"{len(some)} of {len(names)} layers are read.")
     return {n: found[n] for n in some}, tuple(notes)
+
+
+def shared_weights(module, layers: dict) -> list[str]:
+    """Names of the layers whose weight another part of the network uses too, such as a head tied to the embeddings."""
+    owners: dict[int, int] = {}
+    for part in module.modules():
+        for p in part._parameters.values():
+            owners[id(p)] = owners.get(id(p), 0) + 1
+    return [name for name, m in layers.items() if owners[id(m.weight)] > 1]
 
 
 def _kind(m) -> str:
@@ -157,11 +170,18 @@ def _gradients(run, modules: dict, at: np.ndarray):
     loaded = run.loaded
     inputs = loaded.prepare([run.data.items(int(i), int(i) + 1)[0] for i in at])
     mask = loaded.token_mask(inputs)
-    weights = [m.weight.requires_grad_(True) for m in modules.values()]
+    weights = [m.weight for m in modules.values()]
+    frozen = [w for w in weights if not w.requires_grad]
     with hooked_run(loaded.module, catch_inputs=list(modules), gradients=True) as caught:
-        raw = loaded.call(loaded.module, inputs) if loaded.call else loaded.run(inputs)
-        loss = summed_loss(loaded, raw, inputs, None if run.labels is None else run.labels[at])
-        found = torch.autograd.grad(loss, weights, allow_unused=True)
+        try:
+            for w in frozen:
+                w.requires_grad_(True)
+            raw = loaded.call(loaded.module, inputs) if loaded.call else loaded.run(inputs)
+            loss = summed_loss(loaded, raw, inputs, None if run.labels is None else run.labels[at])
+            found = torch.autograd.grad(loss, weights, allow_unused=True)
+        finally:
+            for w in frozen:
+                w.requires_grad_(False)
     for (name, m), gradient in zip(modules.items(), found, strict=True):
         if gradient is None or name not in caught.given:
             continue

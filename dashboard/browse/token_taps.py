@@ -10,6 +10,7 @@ from analysis.activations import Activations
 from analysis.attribution.network_cost import can_be_run, network_of
 from analysis.sources.network_facts import ATTENTION, BLOCKS, MIXTURE, is_of
 from analysis.sources.tensor_names import has_tensor
+from analysis.spec import Method
 from analysis.tokens.kan.reading import COEFFICIENTS
 from analysis.tokens.recorded_dump import parts_of
 from analysis.tokens.routing.routed import like_gates, named_gates
@@ -19,12 +20,18 @@ from analysis.tokens.sets.clips import CLIP_COLUMNS
 @dataclass(frozen=True)
 class Need:
     """`fits` says whether a tap has it; `without` what is said of a tap that has it not; `which` taps do, in words;
-    `closely`: the same by the numbers of the tap that is looked at."""
+    `closely`: the same by the numbers of the tap that is looked at; `kind` of network, where the
+    sentence is only about questions that run one of it."""
 
     fits: Callable[[Activations], bool]
     without: str
     which: str
     closely: Callable[[Activations], bool] | None = None
+    kind: str = ""
+
+    def concerns(self, method: Method) -> bool:
+        """Whether a question that this method answers needs it."""
+        return not self.kind or method.network == self.kind
 
     def missing(self, tap: Activations) -> bool:
         """Whether the tap that is looked at has it not."""
@@ -91,7 +98,7 @@ NEEDS = {  # by view; those that any tap answers are not here
         "Taps of networks with attention",
     ),
     "attention": _ATTENDS,
-    "cache": replace(_ATTENDS, fits=has_heads),
+    "cache": replace(_ATTENDS, fits=has_heads, kind=ATTENTION),  # others code any rows
     "depth": Need(
         has_blocks,
         "No network of attention and MLPs, or of scans, is known here that can be run for this tap. Most questions "

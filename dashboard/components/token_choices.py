@@ -6,8 +6,10 @@ import re
 
 import streamlit as st
 
+from analysis import registry
 from dashboard import errors, state
 from dashboard.browse import rule_words, token_marks, token_taps
+from dashboard.browse.token_questions import QUESTIONS
 from dashboard.figures import token_film
 from dashboard.figures.film_opened import opened_picture, opened_text
 
@@ -98,8 +100,10 @@ def rules_in_words() -> None:
 
 def made_for(view: str, reference: str) -> None:
     """Of a tap that a view is not made for what it lacks, and where there are taps that have it."""
-    need = token_taps.NEEDS.get(view)
-    if need is None or not need.missing(state.workspace().activations(reference)):
+    need, asks = token_taps.NEEDS.get(view), list(QUESTIONS[view].asks.values())
+    if need is None or not need.concerns(registry.method(state.param("ask", asks[0], asks))):
+        return
+    if not need.missing(state.workspace().activations(reference)):
         return
     with st.container(border=True):
         st.caption(f":material/info: {errors.escape(need.without)}")

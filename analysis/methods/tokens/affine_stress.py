@@ -48,6 +48,7 @@ from analysis.tokens.reembedding import (
     pooled_as,
     warped,
 )
+from analysis.tokens.sets.verification import verified
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 STEPS, BATCH, FEWEST, OPENING = 6, 32, 4, 4.0
@@ -156,24 +157,6 @@ def _of_network(tap, params, amounts, rng, progress):
         [np.concatenate(m) for m in made],
         run.samples,
         (run.note, *run.loaded.notes, f"Embedding: {pooled}."),
-    )
-
-
-def verified(original: np.ndarray, moved: np.ndarray, who: np.ndarray, far: float):
-    """((n,) cosines of pairs, (n,) recognised or not, mean cosine of strangers, FAR that is reached, their pairs)."""
-    a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300) for x in (original, moved))
-    all_ = a @ b.T
-    strangers = all_[who[:, None] != who[None, :]]
-    own = np.diag(all_).copy()
-    if not len(strangers):
-        raise NotEnoughData("one identity", "two or more", "Choose another column of identities")
-    bar = np.sort(strangers)[::-1][int(far * len(strangers))]  # the first stranger that is not let in
-    return (
-        own,
-        (own > bar).astype(float),
-        float(strangers.mean()),
-        float((strangers > bar).mean()),
-        len(strangers),
     )
 
 

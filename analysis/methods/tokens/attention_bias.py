@@ -34,26 +34,23 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations, sample_column
 from analysis.compute.machine import machine
-from analysis.compute.statistics.nulls import against
-from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
 from analysis.errors import InputError, ParameterError
-from analysis.results import Estimate, TokenMap
+from analysis.results import TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.asked_place import asked_place, place_name
 from analysis.tokens.attention.biases import (
     Biases,
-    followed,
     parts_of,
     recorded_biases,
-    shuffled_shares,
     slopes,
     weights_biases,
 )
+from analysis.tokens.attention.biases_told import bias_estimates, bias_reading
 from analysis.tokens.tap_dump import RUN
 
 NETWORK, TAP = "the weights the network pays", "the tap: queries by keys"
 NAMES = ("this sample", "mean of all samples", "landmark moved", "what the move changed")
-DRAWS, ORDERS, OPENING = 20, 3, 4.0
+OPENING = 4.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def attention_bias(
     used = None if marks is None or found.samples is None else marks[found.samples]
     if used is not None and not np.isfinite(used).all():
         raise InputError("landmarks with NaN or infinity", "finite columns", "Choose other columns")
-    told = _estimates(tap, b, found, used, rng)
+    told = bias_estimates(tap, b, found, used, rng)
     if not told[0].value > found.rounding:
         b = np.zeros_like(b)  # what rounding leaves is not drawn
     progress(0.9, "moving a landmark")
@@ -128,7 +125,8 @@ def attention_bias(
                                                                   constant_values=np.nan),
         value_name="bias of a logit, less its mean", grid=found.grid, leading=found.leading, names=NAMES[: len(maps)],
         ends=(-most, most), **asked_place(query, found.tokens, found.grid, found.leading),
-        estimates=told, reading=_reading(told, found.of_rows), caveats=(*found.notes, *_caveats(found, used, names)),
+        estimates=told, reading=bias_reading(told, found.of_rows),
+        caveats=(*found.notes, *_caveats(found, used, names)),
     )  # fmt: skip
 
 
@@ -144,64 +142,6 @@ def _landmarks(tap, params) -> tuple[np.ndarray | None, list[str]]:
     if any(c.dtype.kind not in "fiu" for c in columns):
         raise InputError(f"columns {', '.join(names)}", "numbers", "Choose columns of coordinates")
     return np.stack(columns, axis=1).astype(np.float64), names
-
-
-def _estimates(tap, b, found: Biases, marks, rng) -> tuple[Estimate, ...]:
-    facts = {"n": len(b), "d": tap.shape[1]}
-    size, parts = float(np.sqrt(np.square(b).mean())), parts_of(b, found.offset)
-    groups = sample_groups(len(b), rng)
-    left = [np.delete(b, g, axis=0) for g in groups] if len(groups) > 2 else []
-    spread = np.array([np.sqrt(np.square(x).mean()) for x in left])
-    small = size <= found.rounding  # what single precision leaves is no bias
-    shares = np.zeros(3) if small else parts / parts.sum()
-    without = [
-        np.zeros(3) if small else (p := parts_of(x, found.offset)) / max(p.sum(), 1e-300) for x in left
-    ]
-
-    def ends(value, values, most):
-        half = jackknife_half(np.asarray(values)) if len(values) else None
-        if half is None:
-            return {"interval": "none: too few samples"}
-        return {"low": max(value - float(half), 0.0), "high": min(value + float(half), most),
-                "interval": "jackknife over groups of samples"}  # fmt: skip
-
-    none, order = "attention without a bias", f"pairs of each sample in random order, {ORDERS} draws"
-    usual = np.zeros(3) if small else shuffled_shares(b, found.offset, ORDERS, rng)
-    out = [Estimate("size of the bias", size, **ends(size, spread, np.inf), null=0.0, null_method=none,
-                    unit="nats", estimator="root mean square of logits", rounding=found.rounding, **facts)]  # fmt: skip
-    for k, name in enumerate(("relative to the query", "fixed otherwise", "of the sample")):
-        out.append(Estimate(f"{name}: share", float(shares[k]), **ends(float(shares[k]), [w[k] for w in without], 1.0),
-                            null=float(usual[k]), null_method=order, estimator="share of the sum of squares",
-                            **facts))  # fmt: skip
-    if marks is not None:
-        own = followed(b, marks)
-        chance = np.array([followed(b, marks[rng.permutation(len(b))]) for _ in range(DRAWS)])
-        rest = [followed(x, np.delete(marks, g, axis=0)) for x, g in zip(left, groups, strict=False)]
-        out.append(Estimate("of the sample's part, linear in landmarks", own, **ends(own, rest, 1.0),
-                            **against(own, chance), null_method=f"landmarks of other samples, {DRAWS} draws",
-                            estimator="R² of least squares", **facts))  # fmt: skip
-    return tuple(out)
-
-
-def _reading(told, of_rows: bool) -> str:
-    if of_rows:
-        return (
-            "No network was run: attention is made here of the rows of the tap, as the softmax of query times key, so "
-            "that nothing is known of a bias. Choose a tap of a network that can be run, or one that recorded the bias."
-        )
-    size, relative, fixed, sample, *landmarks = told
-    if not relative.value + fixed.value + sample.value > 0:
-        return "Attention has no bias: it is the softmax of query times key and nothing else."
-    text = (
-        f"Attention adds a bias of {size.value:.2g} nats: {relative.value:.0%} of it depends on the offset between two "
-        f"places alone, {fixed.value:.0%} is fixed otherwise and {sample.value:.0%} depends on the sample"
-    )  # fmt: skip
-    if not landmarks:
-        return text + "."
-    return (
-        f"{text}. Landmarks explain {landmarks[0].value:.0%} of the sample's part (by chance "
-        f"{landmarks[0].null:.0%})."
-    )
 
 
 def _caveats(found: Biases, marks, names) -> list[str]:
@@ -253,7 +193,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_bias", family="tokens", title="Bias of attention", version=4, function=attention_bias,
+        id="attention_bias", family="tokens", title="Bias of attention", version=5, function=attention_bias,
         summary="What attention adds to query times key: by offset, by place, by sample, and as landmarks move.",
         params=AttentionBiasParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

@@ -33,18 +33,15 @@ import numpy as np
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.sample_groups import mean_interval
-from analysis.results import Curve, Estimate
+from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import asked_head, heads_of, planted
 from analysis.tokens.attention.landmarks import (
     BEST,
-    CLUSTERS,
     GAUSSIAN,
     KERNELS,
     MOST,
     NYSTROEM,
-    PAID,
-    POOLED,
     SHARE,
     SOFTMAX,
     WAYS,
@@ -55,13 +52,12 @@ from analysis.tokens.attention.landmarks import (
     sizes_of,
 )
 from analysis.tokens.attention.sparsity import NOT_DRAWN, gaussian
+from analysis.tokens.attention.spectrum_told import spectrum_estimates, spectrum_reading
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
-OPENING, TOLD = 4.0, 8  # seconds; landmarks told of
+OPENING = 4.0  # seconds
 VALUES, MARKS = "singular values", "landmarks"
-NULL = "Gaussian queries and keys of the same joint mean and covariance"
-ALONE = {"interval": "none: one sample"}
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def attention_spectrum(
 
 def _curve(reader, which: str, heads: int, sizes, found, null, params) -> Curve:
     (values, errors), (free, missed) = found, null
-    told = _estimates(values, errors, free, missed, sizes, heads, params)
+    told = spectrum_estimates(values, errors, free, missed, sizes, heads, params)
     names = [name for name in values if isinstance(name, str)]
     if params.show == VALUES:
         lines, chance = {n: values[n] for n in names}, {n: free[n] for n in names if n in free}
@@ -150,48 +146,13 @@ def _curve(reader, which: str, heads: int, sizes, found, null, params) -> Curve:
     ends = {name: [mean_interval(column, 0.0, 1.0) for column in of.T] for name, of in lines.items()}
     return Curve(
         title=f"{'Singular values' if params.show == VALUES else 'Landmarks'} of {which} of {reader.what}",
-        reading=_reading(told, params), estimates=told, x=x, x_name=x_name, y_name=y_name, log_x=True,
+        reading=spectrum_reading(told, params), estimates=told, x=x, x_name=x_name, y_name=y_name, log_x=True,
         caveats=(*reader.notes, *_caveats(reader, heads)),
         series={name: of.mean(axis=0) for name, of in lines.items()},
         low={name: np.array([e.get("low", np.nan) for e in of]) for name, of in ends.items()},
         high={name: np.array([e.get("high", np.nan) for e in of]) for name, of in ends.items()},
         null={name: of.mean(axis=0) for name, of in chance.items()},
     )  # fmt: skip
-
-
-def _estimates(values, errors, free, missed, sizes, heads: int, params) -> tuple[Estimate, ...]:
-    facts = {"d": heads, "n": len(errors[POOLED])}
-    lines = []
-    for name in (n for n in values if isinstance(n, str)):
-        x = values[name, SHARE]
-        by = SOFTMAX if name == PAID else name
-        lines.append(Estimate(f"singular values for 90 %, {name}", float(x.mean()), **(mean_interval(x, 1.0) or ALONE),
-                              null=float(free[by, SHARE].mean()), null_method=NULL, **facts,
-                              estimator="of the sum of squares, mean over heads and samples"))  # fmt: skip
-    at = int(np.searchsorted(sizes, min(TOLD, sizes[-1])))
-    for way in WAYS:
-        x = errors[way][:, at]
-        lines.append(Estimate(f"left by {sizes[at]} landmarks, {way}", float(x.mean()), null_method=NULL, **facts,
-                              **(mean_interval(x, 0.0, 1.0) or ALONE), null=float(missed[way][:, at].mean()),
-                              estimator=f"of {params.kernel}, core: {params.core}"))  # fmt: skip
-    gain, chance = ((e[POOLED] - e[CLUSTERS])[:, at] for e in (errors, missed))
-    lines.append(Estimate(f"gained by k-means at {sizes[at]} landmarks", float(gain.mean()),
-                          **(mean_interval(gain) or ALONE), null=float(chance.mean()),
-                          null_method=NULL, estimator="paired by sample", **facts))  # fmt: skip
-    return tuple(lines)
-
-
-def _reading(told, params) -> str:
-    by = {e.name: e for e in told}
-    soft, flat = (by[f"singular values for 90 %, {name}"] for name in KERNELS)
-    left = [e for e in told if e.name.startswith("left by")]
-    best = min(left, key=lambda e: e.value)
-    return (
-        f"90 % of the sum of squares takes {soft.value:.1f} singular values of softmax attention (Gaussian heads: "
-        f"{soft.null:.1f}) and {flat.value:.1f} of the Gaussian kernel ({flat.null:.1f}). {best.name.split(' ')[2]} "
-        f"landmarks leave {best.value:.0%} of the {params.kernel}, chosen as {best.name.split(', ')[1]} "
-        f"(Gaussian heads: {best.null:.0%})."
-    )
 
 
 def _caveats(reader, heads: int) -> list[str]:
@@ -242,7 +203,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_spectrum", family="tokens", network="attention",
-        title="Singular values and landmarks of attention", version=1, function=attention_spectrum,
+        title="Singular values and landmarks of attention", version=2, function=attention_spectrum,
         summary="How low-rank heads are, as softmax and as a Gaussian kernel, and what a few landmark tokens leave.",
         params=AttentionSpectrumParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one rotation of queries and keys of a head",

@@ -24,31 +24,35 @@ References: G. Bjontegaard (2001), "Calculation of average PSNR differences betw
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.activations import ArrayActivations, as_activations
-from analysis.arrays import finite_rows
 from analysis.compute.machine import machine
 from analysis.compute.rows.common_samples import shared_positions
 from analysis.compute.rows.random_part import random_part
 from analysis.compute.rows.tap_names import tap_names
-from analysis.compute.streaming import refuse_few
-from analysis.errors import InputError, NotEnoughData
-from analysis.features.readers import AUTOMATIC, OPENING, READERS, reader_of
+from analysis.errors import InputError
+from analysis.features.readers import AUTOMATIC, OPENING, READERS
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.cache.rate_curves import Counted, counted
+from analysis.tokens.cache.coded_taps import (
+    ANSWER,
+    AXES,
+    FEWEST,
+    GROUPS,
+    NOISE,
+    NUMBER,
+    SAMPLE,
+    STEPS,
+    UNITS,
+    coded_tap,
+)
 from analysis.tokens.cache.rate_pairs import half_ratios, pair_ratios
 from analysis.tokens.cache.rates import bjontegaard
-from analysis.tokens.cache.recoding import coder_of
 
-NOISE, ANSWER = "signal over noise of the tap", "what the answer keeps"
-UNITS, AXES = "by unit", "principal axes"
-NUMBER, SAMPLE = "bits of a number", "bits of a sample"
-FEWEST, GROUPS, LISTED = 40, 10, 12
-STEPS = {NOISE: 2.0 ** np.arange(1, -6, -1), ANSWER: 2.0 ** np.arange(2, -5, -1)}  # in standard deviations
+LISTED = 12  # pairs with numbers of their own
 
 
 @dataclass(frozen=True)
@@ -63,20 +67,6 @@ class BdRatesParams:
     )
     maximum_rows: int = param(2000, "Most rows of each tap; a seeded random part above.", low=50, high=200_000,
                               late=True)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Coded:
-    """Of one tap: `counted` by group of samples, `factor` numbers of what the rate is of, what `answered`, notes."""
-
-    counted: Counted
-    factor: float
-    answered: str
-    notes: tuple[str, ...]
-
-    def curve(self, groups: np.ndarray):
-        rate, quality = self.counted.curve(groups)
-        return rate * self.factor, quality
 
 
 def bd_rates(*taps, params: BdRatesParams = BdRatesParams(), rng=None, progress=no_progress) -> Matrix:
@@ -107,60 +97,12 @@ def bd_rates(*taps, params: BdRatesParams = BdRatesParams(), rng=None, progress=
         of = np.full(tap.layout.n_samples, -1)
         of[at] = group
         part = lambda f, i=i: progress(0.9 * (i + f) / len(taps), f"coding {names[i]}")  # noqa: E731
-        found.append(_coded(tap, of, params, np.random.default_rng(seed), part))
+        found.append(coded_tap(tap, of, params, np.random.default_rng(seed), part))
     progress(0.9, "comparing curves")
     pairs = pair_ratios(found, names, GROUPS)
     floor = half_ratios(found, names, GROUPS, params.draws, rng)
     progress(1.0, "done")
     return _matrix(names, pairs, floor, found, params, (*said, *more), len(some))
-
-
-def _coded(tap, group: np.ndarray, params: BdRatesParams, rng, told) -> Coded:
-    owner = np.asarray(tap.layout.sample_of(np.arange(tap.shape[0])))
-    rows = np.flatnonzero(group[owner] >= 0)
-    kept, said = random_part(len(rows), params.maximum_rows, rng, "rows")
-    rows = rows[kept]
-    told(0.0)
-    x = np.asarray(tap.take(rows), np.float64)
-    good = finite_rows(x)
-    if not good.all():
-        said = [*said, f"{tap.name}: {int((~good).sum())} row(s) with NaN or infinity left out."]
-    x, rows = x[good], rows[good]
-    refuse_few(tap.name, len(x), FEWEST, "finite row(s)")
-    coder = coder_of(x, rows, owner, rng)
-    if not coder.size > 0:
-        raise NotEnoughData(f"{tap.name} does not vary", "rows that differ", "Choose another tap")
-    steps, turned = STEPS[params.quality], params.code == AXES
-    made = counted(coder, x, rows, group[owner[rows]], steps, turned, lambda f: told(0.5 * f))
-    numbers = x.shape[1] * np.diff(tap.layout.offsets)[group >= 0].mean() if params.rate == SAMPLE else 1.0
-    if params.quality == NOISE:
-        return Coded(made, float(numbers), "", tuple(said))
-    made, what, more = _answered(
-        tap, made, coder, steps[: len(made.counts)], turned, group, params, rng, told
-    )
-    return Coded(made, float(numbers), what, (*said, *more))
-
-
-def _answered(tap, made: Counted, coder, steps, turned, group, params, rng, told):
-    """(counts with the losses of the answer, who answered, notes)."""
-    reader, notes = reader_of(
-        tap, params.reader, None, len(group), rng, lambda f, doing="": told(0.5), (0.0, 1.0)
-    )
-    only = group[reader.samples] >= 0
-    step = {
-        str(k): lambda x, rows, s=s: coder.coded(x, rows, s * coder.size, turned) for k, s in enumerate(steps)
-    }
-    answers = reader.read(step, lambda f, doing="": told(0.5 + 0.5 * f), (0.0, 1.0), only)
-    own = group[reader.samples[only]]
-    nats = np.stack([answers[k].kl for k in step])
-    nats = nats[:, only] if nats.shape[1] == len(only) else nats
-    good = np.isfinite(nats).all(axis=0)
-    if good.sum() < GROUPS:
-        raise NotEnoughData(
-            f"{int(good.sum())} samples of {tap.name} with an answer", f"{GROUPS}", "Record more"
-        )
-    sums = np.stack([np.bincount(own[good], line[good], GROUPS) for line in nats])
-    return replace(made, nats=sums, answered=np.bincount(own[good], minlength=GROUPS)), reader.what, notes
 
 
 def _matrix(names, pairs, floor, found, params, said, n: int) -> Matrix:
@@ -181,7 +123,7 @@ def _matrix(names, pairs, floor, found, params, said, n: int) -> Matrix:
     left = len(pairs) - len(told)
     return Matrix(
         title=f"BD-rate at equal quality: {params.quality}", values=values, row_names=names, column_names=names,
-        value_name="more rate of column than row (%)", diverging=True, low=low, high=high,
+        value_name="more rate of column over row (%)", diverging=True, low=low, high=high,
         significant=(low > 0) | (high < 0), null=np.zeros_like(values), estimates=tuple(told),
         reading=f"A cell says how much more rate the column takes than the row. {_reading(told[0])}",
         caveats=(*said, *dict.fromkeys(note for one in found for note in one.notes),

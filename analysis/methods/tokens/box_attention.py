@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -35,19 +34,18 @@ from scipy.special import stdtr, stdtrit
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
-from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError
-from analysis.results import Estimate, Matrix
+from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.heads import heads_of
 from analysis.tokens.pooling.token_sets import RUN
 from analysis.tokens.sets.boxes import align, boxes_in, unpool
+from analysis.tokens.sets.boxes_told import LEAKED, OWN, box_estimates
 from analysis.tokens.sets.instances import instances_of, of_heads, of_maps, texts_of, together
 from analysis.tokens.sets.regions import placed, regions_lost
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 TOKENS, MAPS = "what the tokens in a box read", "a map for each instance: units"
-OWN, LEAKED = "mass in the own box", "mass leaked to other boxes"
 OPENING, LEVEL = 4.0, 0.05
 
 
@@ -112,10 +110,9 @@ def _heads(taps, texts, params, rng, progress, notes) -> tuple[np.ndarray, list[
             reader, found, lambda f, doing="", at=at, step=step: progress(at + step * (1 + f), doing)
         )
         notes += [*found.notes, *reader.notes]
-        if reader.who.is_network:
-            notes += ["Attention is the network's own, layer by layer, whichever tap it is."] * (
-                len(taps) > 1
-            )
+        if reader.who.is_network or reader.who.recorded:
+            whose = "the network's own" if reader.who.is_network else "that of the dump"
+            notes += [f"Attention is {whose}, layer by layer, whichever tap it is."] * (len(taps) > 1)
             return reads, [f"layer {k + 1}" for k in range(reader.layers)]
         shares.append((reader.samples, reads))
         names.append(_short(tap))
@@ -170,7 +167,7 @@ def _matrix(tap, shares, names, regions, params, notes) -> Matrix:
                 f"{np.nanmean(shares[best, :, :, 2]):.0%}), and lets {leaked[best]:.0%} leak to other boxes (read "
                 f"alike {np.nanmean(shares[best, :, :, 3]):.0%}).",
         caveats=(*notes, "Near tokens are read more anyway: more than an even share is no proof of binding."),
-        estimates=_estimates(shares, best, names, regions, tap.shape[1]), values=value[:, kept],
+        estimates=box_estimates(shares, best, names, regions, tap.shape[1]), values=value[:, kept],
         row_names=tuple(names), column_names=tuple(f"instance {k + 1}" for k in np.flatnonzero(kept)),
         value_name=params.show, limits=(0.0, 1.0), null=null[:, kept], low=np.maximum(value - half, 0.0)[:, kept],
         high=np.minimum(value + half, 1.0)[:, kept], few=(n < 2)[:, kept],
@@ -182,28 +179,6 @@ def _mean(x: np.ndarray) -> np.ndarray:
     """Over samples, (layers, n, K) -> (layers, K), 0 where there are none."""
     there = np.isfinite(x)
     return np.where(there, x, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-
-
-def _estimates(shares, best: int, names, regions, d: int) -> tuple[Estimate, ...]:
-    found, layers = [], len(shares)
-    of = [(names[best], shares[[best]], f", the largest of {layers} layers" * (layers > 1))]
-    of += [(f"mean of {layers} layers", shares, "")] * (layers > 1)  # not chosen among many
-    for (where, part, chosen), (i, name) in product(of, enumerate((OWN, LEAKED))):
-        some = np.isfinite(part[..., i]).any(axis=(0, 2))
-        each, even = (np.nanmean(part[:, some][..., j], axis=(0, 2)) for j in (i, i + 2))
-        how = mean_interval(each, 0.0, 1.0) or {"interval": "none: one sample"}
-        found.append(
-            Estimate(f"{name}, {where}", float(each.mean()), **how, null=float(even.mean()), n=len(each), d=d,
-                     null_method="all tokens read alike", estimator=f"mean over instances and samples{chosen}")
-        )  # fmt: skip
-    if regions is not None:
-        how = mean_interval(regions[0], 0.0) or {"interval": "none: one sample"}
-        found.append(
-            Estimate("lost of regions put back and cut out again", float(regions[0].mean()), **how, n=len(regions[0]),
-                     null=float(regions[1].mean()), null_method="places of the same features exchanged", d=d,
-                     estimator="share of their variance")
-        )  # fmt: skip
-    return tuple(found)
 
 
 def _cost(shapes, params: BoxAttentionParams) -> Cost:
@@ -243,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="box_attention", family="tokens", network="attention",
-        title="Attention in boxes and leaked from them", version=3,
+        title="Attention in boxes and leaked from them", version=4,
         summary="How much of each instance's attention stays in its box, by layer or recorded step.",
         function=box_attention, params=BoxAttentionParams, result=Matrix, check=_check, cost=_cost, more_inputs=True,
         minimum_rows=2 * RUN, invariance="the order of samples and of heads; of maps, the scale of each",

@@ -33,7 +33,8 @@ from analysis.methods.tokens.cross_layer_cache import KEYS, PARTS, VALUES
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.reading import BEFORE, BEHIND, read_cache
-from analysis.tokens.cache.shared_subspaces import rank_alone, stored_share
+from analysis.tokens.cache.shared_subspaces import stored_share
+from analysis.tokens.cache.spectra import at_numbers, left, spectra
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
@@ -92,9 +93,9 @@ def cache_spectra(
     whole = spectra(layers)
     mixed = spectra([x[rng.permutation(len(x))] for x in layers])
     without, groups = [], sample_groups(len(np.unique(owner)), rng)
-    for i, left in enumerate(groups):
+    for i, gone in enumerate(groups):
         progress(0.55 + 0.45 * i / len(groups), "without groups of samples")
-        stay = ~np.isin(owner, left)
+        stay = ~np.isin(owner, gone)
         without.append(spectra([x[stay] for x in layers]))
     progress(1.0, "done")
     return _curve(cache, layers, whole, mixed, without, params, notes, tap.shape[1])
@@ -118,34 +119,6 @@ def layers_of(cache, params) -> tuple[list[np.ndarray], np.ndarray, tuple[str, .
     if not some:
         raise NotEnoughData(f"layer {params.first} of {len(x)}", f"1 to {len(x)}")
     return [x[i] - x[i].mean(axis=0) for i in some], owner, said
-
-
-def spectra(layers: list[np.ndarray]) -> list[np.ndarray]:
-    """Squared singular values of each layer (n, d), falling, and last of all side by side."""
-    return [squares(x) for x in layers] + [squares(np.concatenate(layers, axis=1))]
-
-
-def squares(x: np.ndarray) -> np.ndarray:
-    gram = x.T @ x if x.shape[1] <= x.shape[0] else x @ x.T
-    return np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
-
-
-def left(values: np.ndarray, rank: float) -> float:
-    """√ of what is left of Σ σ² beyond a rank, on the line between whole ones."""
-    whole, below = float(values.sum()), int(rank)
-    if whole <= 0:
-        return 0.0
-    held = float(values[:below].sum()) + (rank - below) * float(values[below : below + 1].sum())
-    return float(np.sqrt(max(1 - held / whole, 0.0)))
-
-
-def at_numbers(found: list[np.ndarray], n: int, d: int, share: float) -> tuple[float, float]:
-    """(left together, left each alone) where this share of n G d numbers is held."""
-    *each, both = found
-    rank = share * n * len(each) * d / (n + len(each) * d)
-    sizes = np.array([v.sum() for v in each])
-    alone = np.array([left(v, min(rank_alone(n, len(each), d, rank), len(v))) ** 2 for v in each])
-    return left(both, min(rank, len(both))), float(np.sqrt(np.dot(alone, sizes) / max(sizes.sum(), 1e-300)))
 
 
 def _curve(cache, layers, whole, mixed, without, params, notes, units: int) -> Curve:

@@ -98,7 +98,9 @@ def coarse_sources(
     tokens = cells_on(grid, side)
     k = len(tokens) // 2 if params.token is None else params.token
     if k >= len(tokens):
-        raise NotFound(f"coarse token {k}", f"0 to {len(tokens) - 1}")
+        raise NotFound(
+            f"coarse token {k}", f"0 to {len(tokens) - 1}", "Choose another, or none: then the middle"
+        )
     progress(0.4, "weights")
     ways = {w: weights_of(w, sets.x[:, tokens]) for w in (MEAN, ASKING, CENTRE)}
     far = attention_anywhere(sets.x, tokens)
@@ -113,7 +115,7 @@ def coarse_sources(
     own, even = effective(ways[ASKING][at, k][None])[0], len(tokens[k])
     said = (*sets.notes, *notes, "Attention is not trained: a cell asks by its mean.",
             *([] if side == params.side else [f"Cells of {side}: larger ones do not fit the grid."]),
-            *([BELOW] if pictures is not None else []))  # fmt: skip
+            *_beyond(tokens, grid), *([BELOW] if pictures is not None else []))  # fmt: skip
     return TokenMap(
         title=f"Where coarse token {k} of {len(tokens)} comes from: sample {sets.samples[at]}",
         samples=np.full(len(drawn), sets.samples[at]), values=np.array(drawn), value_name="weight", names=NAMES,
@@ -124,6 +126,12 @@ def coarse_sources(
             f"{told[1].value:.0%} of its weight from outside (an even share: {told[1].null:.0%})."
         ),
     )  # fmt: skip
+
+
+def _beyond(tokens: np.ndarray, grid) -> list[str]:
+    left = grid[0] * grid[1] - tokens.size
+    return [f"{left} of {grid[0] * grid[1]} patches lie beyond the last whole cell: no coarse token takes them, and "
+            "the coverage there is 0."] if left else []  # fmt: skip
 
 
 def _shuffled(x: np.ndarray, rng) -> np.ndarray:

@@ -29,17 +29,16 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.arrays import chosen_samples
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import NotFound
-from analysis.results import Estimate, TokenMap
+from analysis.results import TokenMap
 from analysis.sources.input_picture import picture_of
 from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.rules.correlation_guided import density
+from analysis.tokens.bill_told import LISTED, bill_estimates, crop_name, from_anywhere
 from analysis.tokens.sub_images import Bill, bill, crops_of
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
 
-OPENING, LISTED = 6.0, 9  # seconds; crops with numbers of their own
+OPENING = 6.0  # seconds
 NAMES = ("sampled tokens", "density of the crop", "rank in the crop by what is read")
 READ = ("hidden", "mean attention")
 
@@ -87,10 +86,14 @@ def crop_bill(
                          lambda f, doing="": progress(0.2 * f, doing))  # fmt: skip
     at = np.flatnonzero(who.samples == params.sample)
     if not len(at):
-        raise NotFound(f"sample {params.sample} of {tap.name}", f"one of 0 to {who.samples.max()}")
+        raise NotFound(
+            f"sample {params.sample} of {tap.name}",
+            f"one of 0 to {who.samples.max()}",
+            "Choose another sample",
+        )
     layer = min(1, who.layers - 1) if params.layer is None else params.layer - 1
     if layer >= who.layers:
-        raise NotFound(f"layer {params.layer}", f"1 to {who.layers}")
+        raise NotFound(f"layer {params.layer}", f"1 to {who.layers}", "Choose another layer, or none")
     others = np.setdiff1d(chosen_samples(who.n, params.maximum_samples, rng), at)
     bills = []
     for k, place in enumerate(np.r_[at, others[: params.maximum_samples - 1]]):
@@ -101,57 +104,13 @@ def crop_bill(
         if k == 0:
             drawn = dump.layout, parts, picture_of(given) if who.is_network else None
     progress(0.9, "tokens from anywhere")
-    chance = _from_anywhere(bills, params.threshold, rng)
+    chance = from_anywhere(bills, params.threshold, rng)
     progress(1.0, "done")
     words = who.opened.words(int(at[0])) if who.is_network else ()
-    told = _estimates(bills, chance, drawn[1], tap.shape[1])
+    told = bill_estimates(bills, chance, drawn[1], tap.shape[1])
     return _map(
-        params, layer, bills[0], *drawn, words, told, (*of_one(notes, params.sample), *_caveats(bills))
+        params, layer, bills[0], *drawn, words, told, (*of_one(notes, params.sample), *_caveats(bills, who.n))
     )
-
-
-def _from_anywhere(bills: list[Bill], threshold: float, rng) -> list[dict[int, float]]:
-    """Of every sample the density of crops of as many tokens, drawn from all samples."""
-    every = np.concatenate([b.x[b.crop >= 0] for b in bills])
-    return [
-        {c: density(every[rng.choice(len(every), n, replace=False)], threshold) for c, (_, n) in b.counts().items()}
-        for b in bills
-    ]  # fmt: skip
-
-
-def _estimates(bills: list[Bill], chance, parts, d: int) -> tuple[Estimate, ...]:
-    one, counts = bills[0], bills[0].counts()
-    kept = np.array(
-        [sum(k for k, _ in b.counts().values()) / sum(n for _, n in b.counts().values()) for b in bills]
-    )
-    dense, other = (
-        np.array([np.mean(list(v.values())) for v in f]) for f in ([b.density for b in bills], chance)
-    )
-    anywhere = "crops of as many tokens from anywhere in the data"
-    everywhere = {c: float(np.mean([f[c] for f in chance if c in f])) for c in counts}
-    bought, size = sum(k for k, _ in counts.values()), sum(n for _, n in counts.values())
-    facts = {"n": len(bills), "d": d}
-    own = {"n": size, "d": d, "interval": "none: counted in one sample"}
-    out = [
-        Estimate("share of tokens that is paid for", float(kept.mean()), **mean_interval(kept, 0.0, 1.0), null=1.0,
-                 null_method="no compression", estimator="mean over samples", **facts),
-        Estimate("density of a crop", float(dense.mean()), **mean_interval(dense, 0.0, 1.0), null=float(other.mean()),
-                 null_method=anywhere, estimator="mean over crops and samples", **facts),
-    ]  # fmt: skip
-    for c in list(counts)[:LISTED]:
-        k, n = counts[c]
-        out += [
-            Estimate(f"tokens kept, {_called(c, parts)}", float(k), null=bought * n / size, unit=f"of {n}",
-                     null_method="as many for each crop, by its size", estimator="⌈density x tokens⌉", **own),
-            Estimate(f"density, {_called(c, parts)}", one.density[c], null=everywhere[c], null_method=anywhere,
-                     estimator="1 - share with a near-duplicate", **own),
-        ]  # fmt: skip
-    return tuple(out)
-
-
-def _called(crop: int, parts: tuple[int, int]) -> str:
-    row, column = divmod(crop, parts[1])
-    return f"crop {crop + 1}" if parts[0] == 1 or parts[1] == 1 else f"crop {row + 1}, {column + 1}"
 
 
 def _map(params, layer, one: Bill, layout, parts, picture, words, told, caveats) -> TokenMap:
@@ -181,7 +140,7 @@ def _reading(one: Bill, parts: tuple[int, int], told) -> str:
     def said(c: int) -> str:
         return f"{counts[c][0]} of {counts[c][1]} tokens (density {one.density[c]:.2f})"
 
-    apart = f"{_called(most, parts)} keeps {said(most)}, {_called(least, parts)} {said(least)}"
+    apart = f"{crop_name(most, parts)} keeps {said(most)}, {crop_name(least, parts)} {said(least)}"
     return (
         f"{sum(k for k, _ in counts.values())} of {sum(n for _, n in counts.values())} tokens are paid for in "
         f"{len(counts)} crop(s): {apart if most != least else f'each keeps {said(most)}'}. Over samples "
@@ -189,8 +148,13 @@ def _reading(one: Bill, parts: tuple[int, int], told) -> str:
     )
 
 
-def _caveats(bills: list[Bill]) -> list[str]:
-    said = [f"Means are of {len(bills)} sample(s); the bill of each crop is that of the one drawn."]
+def _caveats(bills: list[Bill], samples: int) -> list[str]:
+    some = (
+        f"{len(bills):,} of {samples:,} samples, at random"
+        if len(bills) < samples
+        else f"{len(bills)} sample(s)"
+    )
+    said = [f"Means are of {some}; the bill of each crop is that of the one drawn."]
     if len(bills[0].density) > LISTED:
         said.append(f"Numbers are of the first {LISTED} of {len(bills[0].density)} crops; all are drawn.")
     return said
@@ -232,7 +196,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="crop_bill", family="tokens", network="blocks", title="Token bill of crops", version=1, function=crop_bill,
+        id="crop_bill", family="tokens", network="blocks", title="Token bill of crops", version=2, function=crop_bill,
         summary="Information density and tokens kept of each sub-image of a page, and which tokens are sampled.",
         params=CropBillParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=32,
         invariance="the order of samples",

@@ -32,9 +32,9 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import jackknife_half, sample_groups
+from analysis.compute.statistics.sample_groups import sample_groups
 from analysis.errors import NotEnoughData
-from analysis.results import Estimate, Matrix
+from analysis.results import Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.cache.reading import BEFORE, BEHIND, read_cache
 from analysis.tokens.cache.shared_subspaces import (
@@ -44,6 +44,7 @@ from analysis.tokens.cache.shared_subspaces import (
     tail_share,
     token_cosine,
 )
+from analysis.tokens.cache.sharing_told import sharing_estimates
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
@@ -110,7 +111,7 @@ def cross_layer_cache(
         stay = ~np.isin(of, left)
         without.append(_groups([x[stay] for x in layers], params, rng))
     progress(1.0, "done")
-    told = _estimates(whole, chance, np.array(without), len(np.unique(of)), tap.shape[1])
+    told = sharing_estimates(whole, chance, np.array(without), len(np.unique(of)), tap.shape[1])
     names = tuple(f"layer {i + 1}" if cache.who.is_network else f"part {i + 1}" for i in range(len(layers)))
     return Matrix(
         title=f"{params.of.capitalize()} of the layers of {cache.who.what} together", values=values, row_names=names,
@@ -169,31 +170,6 @@ def _groups(layers, params: CrossLayerCacheParams, rng) -> np.ndarray:
     together, alone = np.sqrt([_errors(g, params, rng) for g in groups]).mean(axis=0)
     cosine = np.mean([token_cosine(a, b) for a, b in pairwise(layers)])
     return np.array([together, alone, alone - together, cosine])
-
-
-def _estimates(whole, chance, without, n: int, d: int) -> tuple[Estimate, ...]:
-    half = jackknife_half(without)
-    names = (
-        "error of groups together",
-        "error of each layer alone",
-        "what sharing gains",
-        "cosine of a token's keys",
-    )
-    found = []
-    for i, name in enumerate(names):
-        ends = {"interval": "none: fewer than three samples"}
-        if half is not None:
-            ends = {
-                "low": whole[i] - half[i],
-                "high": whole[i] + half[i],
-                "interval": "jackknife over samples",
-            }
-        found.append(Estimate(
-            name, float(whole[i]), **ends, null=float(chance[i]), n=n, d=d, estimator="mean over groups of layers",
-            null_method="tokens of each layer in an order of their own",
-            unit="share" if i < 3 else "",
-        ))  # fmt: skip
-    return tuple(found)
 
 
 def _reading(told, params, layers) -> str:

@@ -6,14 +6,14 @@ of gates between 0 and 1 of each sample. As what follows can take up a factor, t
 
     1 - (Σ (g_c + s_t) g_c s_t x²)² / (Σ (g_c + s_t)² x² · Σ (g_c s_t)² x²)
 
-over positions and channels, 0 where both outputs point the same way. Told too is how much of the input is left: all
-gates at one half leave half of it in parallel (of the mean of both), a quarter in sequence. Taps: the channel gate, a
-row of channels for each sample (tokens are averaged); the spatial gate, a number for each position (units are averaged;
-of one row a sample its units are the positions); and, if there is one, what they gate. Values beyond 0 to 1 are taken
-for what goes into the sigmoid.
+over positions and channels, 0 where both outputs point the same way, 1 where nothing is left in sequence. Told too is
+how much of the input is left: all gates at one half leave half of it in parallel (of the mean of both), a quarter in
+sequence. Taps: the channel gate, a row of channels for each sample (tokens are averaged); the spatial gate, a number
+for each position (units are averaged; of one row a sample its units are the positions); and, if there is one, what they
+gate. Values beyond 0 to 1 are taken for what goes into the sigmoid, before anything is averaged.
 
 Interval: Student's t over samples. Null: gates drawn evenly from 0 to 1, exactly 1/7; of what the pairing adds, the
-spatial gates of other samples.
+spatial gates of other samples with as many positions.
 
 When it lies: in sequence the second gate is made of what the first one left, and these are the gates that the recorded
 network made in its own order; without the third tap all positions and channels count alike; networks trained in either
@@ -37,7 +37,7 @@ from analysis.compute.rows.common_samples import shared_positions
 from analysis.compute.rows.random_part import random_part
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import refuse_few
-from analysis.errors import ShapeError
+from analysis.errors import NotEnoughData, ShapeError
 from analysis.results import Distribution, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.routing.open_gates import SQUASHED, open_gates
@@ -79,20 +79,29 @@ def gate_order(
     at = positions[:, chosen]
     rows = [[_rows(tap, i) for i in own] for tap, own in zip(taps, at, strict=True)]
     progress(0.4, "comparing orders")
-    good = np.array([all(np.isfinite(x).all() for x in one) for one in zip(*rows, strict=True)])
-    refuse_few(taps[0].name, int(good.sum()), FEWEST, "finite sample(s)")
+    good = np.array([_usable(one) for one in zip(*rows, strict=True)])
+    refuse_few(taps[0].name, int(good.sum()), FEWEST, "finite sample(s) with an input that is not 0")
     rows = [[x for x, keep in zip(one, good, strict=True) if keep] for one in rows]
-    channel, kind = _opened([x.mean(axis=0) for x in rows[0]])
-    spatial, other = _opened([x[0] if len(x) == 1 else x.mean(axis=1) for x in rows[1]])
+    (channel, kind), (spatial, other) = _opened(rows[0]), _opened(rows[1])
+    channel = [g.mean(axis=0) for g in channel]
+    spatial = [s[0] if taps[1].layout.is_pooled else s.mean(axis=1) for s in spatial]
     weights = None if len(taps) < 3 else [np.square(x) for x in rows[2]]
     _refuse_other(channel, spatial, weights, taps)
     own = np.array([_compared(g, s, w) for g, s, w in _each(channel, spatial, weights)])
     progress(0.8, "exchanging samples")
     free = _exchanged(channel, spatial, weights, rng)
+    alone = int(np.isnan(free).sum())
+    if alone > len(own) - FEWEST:
+        raise NotEnoughData(
+            f"{len(own) - alone} sample(s) of {taps[1].name} with as many positions as another", f"{FEWEST}",
+            "Choose samples of one length",
+        )  # fmt: skip
     progress(1.0, "done")
     notes = [*said, *more]
     if not good.all():
-        notes.append(f"{int((~good).sum())} sample(s) with NaN or infinity left out.")
+        notes.append(f"{int((~good).sum())} sample(s) with NaN, infinity or nothing but 0 to gate left out.")
+    if alone:
+        notes.append(f"{alone} sample(s) that none has as many positions as are in no number of the pairing.")
     for tap, how in zip(taps, (kind, other), strict=False):
         notes += [f"A sigmoid is taken of {tap.name}: it leaves 0 to 1."] if how == SQUASHED else []
     if weights is None:
@@ -106,7 +115,12 @@ def _rows(tap, sample: int) -> np.ndarray:
     return np.asarray(tap.take(np.arange(a, b)), np.float64)
 
 
+def _usable(rows) -> bool:
+    return all(np.isfinite(x).all() for x in rows) and bool(len(rows) < 3 or rows[2].any())
+
+
 def _opened(values: list[np.ndarray]) -> tuple[list[np.ndarray], str]:
+    """(gates of each sample's rows, what those were taken for)."""
     found, kind = open_gates(np.concatenate(values))
     return np.split(found, np.cumsum([len(v) for v in values])[:-1]), kind
 
@@ -131,27 +145,28 @@ def _compared(g: np.ndarray, s: np.ndarray, w: np.ndarray | None) -> tuple[float
         w = np.ones((len(s), len(g)))
     both = s[:, None] + g[None], s[:, None] * g[None]
     beside, after, across = ((a * b * w).sum() for a, b in ((both[0],) * 2, (both[1],) * 2, both))
-    whole = w.sum()
-    if min(beside, after) <= 1e-300 or whole <= 0:
-        return 0.0, 0.0, 0.0
-    left = float(np.sqrt(beside / whole)) / 2, float(np.sqrt(after / whole))
-    return max(1 - float(across) ** 2 / float(beside * after), 0.0), *left
+    left = float(np.sqrt(beside / w.sum())) / 2, float(np.sqrt(after / w.sum()))
+    if not beside > 0:  # nothing is left either way
+        return 0.0, *left
+    return (max(1 - float(across / after) * float(across / beside), 0.0) if after > 0 else 1.0), *left
 
 
 def _exchanged(channel, spatial, weights, rng) -> np.ndarray:
-    """(n,) differences with the spatial gate of another sample that has as many positions, else the own."""
-    n = len(channel)
-    order, out = rng.permutation(n), np.empty(n)
-    other = np.empty(n, int)
-    other[order] = np.roll(order, 1)
-    for i, (g, s, w) in enumerate(_each(channel, spatial, weights)):
-        there = spatial[other[i]]
-        out[i] = _compared(g, there if len(there) == len(s) else s, w)[0]
+    """(n,) differences with the spatial gate of another sample that has as many positions, NaN where none has."""
+    length, out = np.array([len(s) for s in spatial]), np.full(len(channel), np.nan)
+    other = np.arange(len(channel))
+    for t in np.unique(length):
+        order = rng.permutation(np.flatnonzero(length == t))
+        other[order] = np.roll(order, 1)
+    for i, (g, _, w) in enumerate(_each(channel, spatial, weights)):
+        if other[i] != i:
+            out[i] = _compared(g, spatial[other[i]], w)[0]
     return out
 
 
 def _distribution(taps, own: np.ndarray, free: np.ndarray, channels: int, notes) -> Distribution:
     difference, beside, after = own.T
+    pairing, free = (difference - free)[np.isfinite(free)], free[np.isfinite(free)]
     top = max(float(difference.max()), float(free.max()), EVEN) * 1.05
     edges = np.linspace(0.0, top, BINS + 1)
     facts = {"n": len(own), "d": channels}
@@ -159,9 +174,9 @@ def _distribution(taps, own: np.ndarray, free: np.ndarray, channels: int, notes)
         Estimate("difference that no factor mends", float(difference.mean()), **mean_interval(difference, 0.0, 1.0),
                  null=EVEN, null_method="gates drawn evenly from 0 to 1, exactly 1/7", **facts, unit="share",
                  estimator="1 - squared cosine of both outputs, mean over samples"),
-        Estimate("what the pairing of gates adds", float((difference - free).mean()),
-                 **mean_interval(difference - free), null=0.0, null_method="spatial gates of other samples", **facts,
-                 unit="share", estimator="paired by sample"),
+        Estimate("what the pairing of gates adds", float(pairing.mean()), **mean_interval(pairing), null=0.0,
+                 null_method="spatial gates of other samples", **facts | {"n": len(pairing)}, unit="share",
+                 estimator="paired by sample"),
         Estimate("left of the input, parallel", float(beside.mean()), **mean_interval(beside, 0.0), null=0.5,
                  null_method="all gates at one half", **facts, estimator="root mean square of (g + s) / 2"),
         Estimate("left of the input, sequential", float(after.mean()), **mean_interval(after, 0.0), null=0.25,
@@ -209,6 +224,7 @@ def _check() -> tuple[CheckLine, ...]:
     sharp = np.zeros((10, 9))
     sharp[:, 0] = 1.0  # one position is let through, and all channels: in sequence nothing else is left
     spike = told(np.ones((10, 4)), sharp)
+    shut = told(np.zeros((10, 4)), sharp)
     return (
         CheckLine("all at one half: no difference", 0.0, half[0].value, 1e-12),
         CheckLine("left in parallel", 0.5, half[2].value, 1e-12),
@@ -216,12 +232,14 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("gates drawn evenly", 1 / 7, free[0].value, 0.002),
         CheckLine("gates that do not vary in a sample", 0.0, one[0].value, 1e-12),
         CheckLine("one position of nine let through", 1 - 4 / (4 + 8), spike[0].value, 1e-12),
+        CheckLine("all channels shut: nothing is left in sequence", 1.0, shut[0].value, 0.0),
+        CheckLine("and in parallel a sixth", 1 / 6, shut[2].value, 1e-12),
     )
 
 
 METHODS = (
     Method(
-        id="gate_order", family="tokens", title="Channel and spatial gates: parallel or sequential", version=1,
+        id="gate_order", family="tokens", title="Channel and spatial gates: parallel or sequential", version=2,
         function=gate_order,
         summary="How much outputs differ when a channel gate and a spatial gate act beside or after each other.",
         params=GateOrderParams, result=Distribution, check=_check, cost=_cost, inputs=2, more_inputs=True,

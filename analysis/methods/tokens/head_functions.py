@@ -30,22 +30,23 @@ import numpy as np
 
 from analysis.activations import as_activations
 from analysis.compute.machine import machine
-from analysis.errors import InputError, LoupeError, NotFound
+from analysis.errors import LoupeError, NotFound
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.dumped_heads import STAND_IN, TOKENS
-from analysis.tokens.attention.heads import HeadReader, heads_of, softmax_over
+from analysis.tokens.attention.heads import HeadReader, heads_of
+from analysis.tokens.attention.paid_curve import paid_curve
 from analysis.tokens.attention.softmax_distance import of_weights, scores_of
 from analysis.tokens.kan import bases
 from analysis.tokens.kan.head_maps import HeadMaps, head_maps
-from analysis.tokens.kan.head_maps_told import best_exponential, explained, of_head
+from analysis.tokens.kan.head_maps_told import explained
+from analysis.tokens.kan.learned_curve import learned_curve
 from analysis.tokens.own_layer import layer_of_tap, named_layer
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.tap_dump import RUN
 
 LEARNED, MEASURED = "learned, where the checkpoint has some", "measured"
-OPENING, PLACES, BINS, SHOWN, MOST = 4.0, 120, 24, 12, 4096
-DENSITY, FAINT = "density of scores", 1e-4  # below which softmax pays next to nothing
+OPENING, MOST = 4.0, 4096  # seconds; scores
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,18 @@ def head_functions(
         own = layer_of_tap(tap, [m.name for m in maps])
         layer = named_layer(params.layer, own, len(maps))
         _refuse_layer(layer, len(maps))
-        made = _learned(maps[layer], _scores(reader, layer, len(maps), rng), params.draws, rng, why)
+        made = learned_curve(maps[layer], _scores(reader, layer, len(maps), rng), params.draws, rng, why)
     else:
         layer = named_layer(params.layer, reader.own, reader.layers)
         _refuse_layer(layer, reader.layers)
-        made = _measured(reader, layer, lambda f: progress(0.6 + 0.4 * f, "weights"))
+        made = paid_curve(reader, layer, lambda f: progress(0.6 + 0.4 * f, "weights"))
     progress(1.0, "done")
     return made
 
 
 def _refuse_layer(layer: int, layers: int) -> None:
     if layer >= layers:
-        raise NotFound(f"layer {layer + 1}", f"1 to {layers}")
+        raise NotFound(f"layer {layer + 1}", f"1 to {layers}", "Choose another layer, or none")
 
 
 def _of_checkpoint(tap) -> list[HeadMaps]:
@@ -132,108 +133,6 @@ def _scores(reader: HeadReader | None, layer: int, layers: int, rng) -> np.ndarr
         found.append(x[reader.allowed(0, reader.tokens)])
     found = np.concatenate(found)
     return rng.choice(found, MOST, replace=False) if len(found) > MOST else found
-
-
-# ---------------------------------------------------------------------------- learned
-def _learned(maps: HeadMaps, scores, draws: int, rng, why) -> Curve:
-    low, high = maps.span() if scores is None else np.quantile(scores, [0.005, 0.995])
-    x, points = np.linspace(low, high, PLACES), np.linspace(low, high, 256) if scores is None else scores
-    some = np.unique(np.linspace(0, maps.heads - 1, min(maps.heads, SHOWN)).round().astype(int))
-    series, null, ends, told = {}, {}, ({}, {}), []
-    others = [maps.exchanged(rng) for _ in range(draws)]
-    for h in some:
-        name, each = f"head {h + 1}", maps.functions(h, x)
-        series[name] = each.mean(axis=0)
-        if len(each) > 1:
-            for end, q in zip(ends, (0.05, 0.95), strict=True):
-                end[name] = np.quantile(each, q, axis=0)
-        there = maps.functions(h, points)
-        null[name] = best_exponential(points, there.mean(axis=0)) * np.exp(x)
-        told += of_head(name, points, there, [o.functions(h, points) for o in others])
-    controls = ()
-    if scores is not None:
-        heights, edges = np.histogram(scores, bins=40, range=(low, high))
-        top = max(float(np.abs(y).max()) for y in series.values())
-        series[DENSITY] = (
-            0.5 * top * np.interp(x, (edges[1:] + edges[:-1]) / 2, heights / max(heights.max(), 1))
-        )
-        controls = (DENSITY,)
-    count = maps.coefficients.shape[1]
-    return Curve(
-        title=f"Functions of heads in {maps.name}, learned", x=x, x_name="score of a query and a key", y_name="φ",
-        series=series, null=null, low=ends[0], high=ends[1], controls=controls, estimates=tuple(told),
-        reading=_told_learned(told),
-        caveats=(*why, f"{maps.family} functions of the checkpoint, {count:,} for each head"
-                 + (": their mean, and where nine of ten lie." if count > 1 else "."),
-                 *(["Scores are not known: functions count over a period, or the grid of the splines."]
-                   if scores is None else []),
-                 *([f"{len(some)} of {maps.heads} heads are drawn and told of."] if len(some) < maps.heads else []),
-                 "Dashed is the exponential that fits best, which is what softmax applies up to a factor."),
-    )  # fmt: skip
-
-
-def _told_learned(told) -> str:
-    like = [e for e in told if e.name.startswith("explained")]
-    below = [e for e in told if e.name.startswith("below")]
-    most, least = max(like, key=lambda e: e.value), min(like, key=lambda e: e.value)
-    worst = max(below, key=lambda e: e.value)
-    text = f"An exponential explains {least.value:.0%} to {most.value:.0%} of the functions of heads"
-    if worst.value == 0:
-        return f"{text}; none is below 0."
-    return (
-        f"{text}. Up to {worst.value:.0%} lies below 0: rows are no shares of 1, and a rollout does not hold."
-    )
-
-
-# ---------------------------------------------------------------------------- measured
-def _measured(reader: HeadReader, layer: int, told) -> Curve:
-    if STAND_IN in reader.notes:
-        raise InputError(
-            "a dump without queries and keys",
-            "scores that weights can be compared with",
-            "Record queries and keys",
-        )
-    may, heads = reader.allowed(0, reader.tokens), range(min(reader.heads, SHOWN))
-    edges, counts, series, null, numbers = np.linspace(np.log(FAINT), 0.0, BINS + 1), [], {}, {}, []
-    for h in heads:
-        told(h / reader.heads)
-        soft = softmax_over(scores_of(reader, layer, h), may)
-        own = reader.rows(layer, h) if reader.weights is None else reader.weights[layer][:, h]
-        paid, name = np.where(may, np.asarray(own, np.float64), 0.0), f"head {h + 1}"
-        at = np.log(np.maximum(soft[may], FAINT))
-        of = np.clip(np.searchsorted(edges, at, side="right") - 1, 0, BINS - 1)
-        counts.append(np.bincount(of, minlength=BINS))
-        for out, w in ((series, paid), (null, soft)):
-            mean = np.bincount(of, w[may], BINS) / np.maximum(counts[-1], 1)
-            out[name] = np.where(counts[-1] > 0, mean, np.nan)
-        numbers += of_weights(name, paid, soft, may)
-    seen = np.any(counts, axis=0)
-    series, null = ({name: y[seen] for name, y in out.items()} for out in (series, null))
-    far = [e for e in numbers if e.name.startswith("away")]
-    off = [e for e in numbers if e.name.startswith("row sums")]
-    low = [e for e in numbers if e.name.startswith("negative")]
-    return Curve(
-        title=f"Weights that heads of layer {layer + 1} pay over those of softmax, {reader.what}",
-        x=((edges[1:] + edges[:-1]) / 2)[seen], x_name="ln of the weight that softmax pays",
-        y_name="weight that is paid",
-        series=series, null=null, estimates=tuple(numbers), joined=True,
-        reading=_reading(*(max(part, key=lambda e: e.value) for part in (far, off, low))),
-        caveats=(*reader.notes, "Dashed is softmax of the scores.",
-                 f"Weights below {FAINT:g} count as the least.",
-                 *([f"{len(heads)} of {reader.heads} heads are drawn and told of."]
-                   if len(heads) < reader.heads else [])),
-    )  # fmt: skip
-
-
-def _reading(worst, off, low) -> str:
-    """Of the largest of each over heads."""
-    said = (
-        f"{worst.name.split(', ')[1].capitalize()} pays farthest from softmax: {worst.value:.1%} of its weight lies "
-        "elsewhere."
-        if worst.value > worst.rounding else "Every head drawn pays what softmax pays."
-    )  # fmt: skip
-    sums = f"Rows sum to 1 within {off.value:.2g}" if off.value > off.rounding else "Rows sum to 1"
-    return f"{said} {sums}, {low.value:.1%} of the mass is negative."
 
 
 def _cost(shapes, params: HeadFunctionsParams) -> Cost:

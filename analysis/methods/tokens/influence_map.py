@@ -45,7 +45,6 @@ from analysis.sources.input_influence import Influence, input_influence
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers.fields import (
     NUMBERS,
-    cell_at,
     closed,
     derivative,
     measured,
@@ -53,8 +52,7 @@ from analysis.tokens.mixers.fields import (
     recurrence,
     stepped,
 )
-from analysis.tokens.mixers.folding import placed
-from analysis.tokens.mixers.reading import MOST_TOKENS, row_tokens
+from analysis.tokens.mixers.rows_influence import rows_influence
 from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
 
 OPENING, FEWEST, LEAST = 6.0, 2, 1e-300
@@ -133,45 +131,7 @@ def _influence(tap, params, rng, progress) -> tuple[Influence, tuple[str, ...], 
             return found, (found.note,), tap.name
         except (InputError, NotFound) as error:
             why = (f"The network is not run: {str(error).split('. ')[0]}.",)
-    rows = row_tokens(
-        tap, params.maximum_samples, rng, lambda f, doing="": progress(0.4 * f, doing), params.sample
-    )
-    read, one = rows.seen.n_samples, 0 if params.sample is None else list(rows.samples).index(params.sample)
-    grid = rows.grid or (1, max(int(c.max()) for c in rows.cell[:read]) + 1)
-    if grid[0] * grid[1] > MOST_TOKENS:
-        raise InputError(f"a grid of {grid[0]} x {grid[1]} tokens", f"at most {MOST_TOKENS:,} tokens")
-    maps = []
-    for i, (x, cell) in enumerate(zip(rows.x, rows.cell, strict=True)):
-        progress(0.4 + 0.55 * i / len(rows.x), "differentiating rows")
-        own = [_of_rows(x, cell, grid, place, params.directions, rng) for place in places]
-        inside = (cell >= 0) & (cell < grid[0] * grid[1])
-        maps.append([*own, raster(placed(x[inside], cell[inside], grid), grid, places[0], params.forgets)])
-    said = "No network was run: rows read each other by softmax, and the derivative is by each of them."
-    if rows.cell[one].max() >= grid[0] * grid[1]:
-        said += (
-            f" Of sample {rows.samples[one]} the first {grid[1]} tokens are drawn, as many as others have."
-        )
-    return (
-        Influence(
-            np.array(maps[:read]), rows.samples[:read], np.array(maps[one]), int(rows.samples[one]), None, ""
-        ),
-        (*why, *rows.notes, said),
-        f"the rows of {tap.name}",
-    )
-
-
-def _of_rows(x, cell, grid, place, directions: int, rng) -> np.ndarray:
-    """(rows, columns) of one sample's tokens x (t, d) at `cell` (t,)."""
-    row, column = cell_at(place, grid)
-    want = row * grid[1] + column
-    p = int(np.abs(cell - want).argmin())
-    out = np.zeros(grid[0] * grid[1])
-    for _ in range(directions):
-        v = rng.standard_normal(x.shape[1])
-        slope = derivative(x, p, v / np.linalg.norm(v))
-        inside = (cell >= 0) & (cell < out.size)
-        np.add.at(out, cell[inside], np.square(slope[inside]).sum(axis=1) / directions)
-    return out.reshape(grid)
+    return rows_influence(tap, params, places, why, rng, progress)
 
 
 def _estimates(maps: np.ndarray, scans: np.ndarray, d: int, params) -> tuple[Estimate, ...]:
@@ -181,12 +141,17 @@ def _estimates(maps: np.ndarray, scans: np.ndarray, d: int, params) -> tuple[Est
     for of, after in ((maps, ""), (scans, f", {SCANNED}")):
         value = measured(of, place)
         out += [
-            Estimate(name + after, float(value[:, i].mean()), **mean_interval(value[:, i], 0.0), null=float(flat[i]),
-                     null_method="all cells alike", n=len(value), d=d, estimator="around the place, mean over samples",
+            Estimate(name + after, float(value[:, i].mean()), **mean_interval(value[:, i], 0.0, _most(name)), d=d,
+                     null=float(flat[i]), null_method="all cells alike", n=len(value),
+                     estimator="around the place, mean over samples",
                      unit="" if "over" in name or "share" in name else "cells")
             for i, name in enumerate(NUMBERS) if not (line and i in (1, 2, 3, 5))
         ]  # fmt: skip
     return tuple(out)
+
+
+def _most(name: str) -> float:
+    return 1.0 if "share" in name else np.inf
 
 
 def _reading(told, grid, params) -> str:
@@ -269,7 +234,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="influence_map", family="tokens", title="What reaches a place", version=3, function=influence_map,
+        id="influence_map", family="tokens", title="What reaches a place", version=4, function=influence_map,
         summary="Effective receptive field of a layer: what of the picture reaches a place, how far and which way.",
         params=InfluenceMapParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4,
         invariance="one factor of all inputs; rotations of what the layer gives, on average over directions",

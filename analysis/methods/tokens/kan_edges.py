@@ -31,10 +31,11 @@ import numpy as np
 from analysis.activations import ArrayActivations, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against, null_spread
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half, mean_interval, share_interval
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Estimate, Table
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.kan.layer import EdgeLayer, Measured, measured, quantile_points
+from analysis.tokens.kan.idle import formulas_of, idle_edges, lost, of_varying
+from analysis.tokens.kan.layer import Measured, measured, quantile_points
 from analysis.tokens.kan.reading import MOST_UNITS, Edges, edges_of
 from analysis.tokens.kan.symbols import CONSTANT, suggested
 
@@ -98,14 +99,14 @@ def kan_edges(
     found = edges_of(tap, params.layer, params.column, params.maximum_rows, rng)
     progress(0.3, "edges")
     own = measured(found.layer, found.points)
-    names, fit = _formulas(found.layer, found.points)
+    names, fit = formulas_of(found.layer, found.points)
     draws, reached = [], []
     some = np.linspace(0, found.layer.inputs - 1, min(TRIED, found.layer.inputs)).astype(int)
     for k in range(params.draws):
         progress(0.4 + 0.5 * k / params.draws, "coefficients in random order")
         other = found.layer.exchanged(rng)
         draws.append(measured(other, found.points))
-        reached.append(_varying(*_formulas(other, found.points, some)))
+        reached.append(of_varying(*formulas_of(other, found.points, some)))
     reached = np.concatenate(reached)
     reached = reached if len(reached) else np.ones(1)
     idle = idle_edges(own, params.idle_below)
@@ -123,23 +124,6 @@ def kan_edges(
         estimates=told, reading=_reading(found, told), caveats=(*found.notes, *few,
         "A formula is said of the observed inputs alone."),
     )  # fmt: skip
-
-
-def idle_edges(own: Measured, below: float) -> np.ndarray:
-    """(O, I) bool: deviation at most that share of the node's."""
-    return own.deviation <= below * np.sqrt(np.square(own.deviation).sum(axis=1, keepdims=True))
-
-
-def _formulas(layer: EdgeLayer, points, some=None) -> tuple[np.ndarray, np.ndarray]:
-    """(names, R²), each (O, inputs)."""
-    some = range(layer.inputs) if some is None else some
-    found = [suggested(points[i], layer.edges(points[i], i)) for i in some]
-    return np.array([f[0] for f in found]).T, np.array([f[1] for f in found]).T
-
-
-def _varying(names: np.ndarray, fit: np.ndarray) -> np.ndarray:
-    """R² of the edges that are no constants, which every formula fits."""
-    return fit[names != CONSTANT]
 
 
 def _columns(found: Edges, own: Measured, names, fit, chance: float, idle, shown: int) -> dict:
@@ -175,7 +159,7 @@ def _estimates(found: Edges, own, draws, idle, formulas, reached, params, rng) -
         "low": max(value - half, 0.0), "high": value + half,
         "interval": "jackknife over groups of samples"}  # fmt: skip
     names, fit = formulas
-    sure, varying = (fit > np.quantile(reached, 0.95)) & (names != CONSTANT), _varying(names, fit)
+    sure, varying = (fit > np.quantile(reached, 0.95)) & (names != CONSTANT), of_varying(names, fit)
     tried = f"{by}, {min(TRIED, found.layer.inputs)} inputs each"
     return (
         Estimate("selection entropy", float(entropy.mean()), **ends, **usual, unit="nats",
@@ -190,24 +174,6 @@ def _estimates(found: Edges, own, draws, idle, formulas, reached, params, rng) -
                  interval="none: all edges are seen", null=float(np.median(reached)), null_method=tried,
                  estimator="median over edges that vary", **common),
     )  # fmt: skip
-
-
-def lost(found: Edges, idle: np.ndarray, rng) -> tuple[float, float | None]:
-    """(share of the variance of the nodes' sums that goes with idle edges, half-width by leaving out samples)."""
-    layer, of = found.layer, np.unique(found.sample, return_inverse=True)[1].reshape(-1)
-    whole, gone = (np.zeros((len(found.x), layer.outputs)) for _ in range(2))
-    for i in range(layer.inputs):
-        value = layer.edges(found.x[:, i // layer.positions], i)
-        whole += value
-        gone += value * idle[:, i]
-
-    def share(rows) -> float:
-        total = whole[rows].var(axis=0).sum()
-        return float(gone[rows].var(axis=0).sum() / total) if total > 0 else 0.0
-
-    groups = groups_of(int(of.max()) + 1, rng)[of]
-    half = jackknife_half(np.array([share(groups != g) for g in range(groups.max() + 1)]))
-    return share(slice(None)), None if half is None else float(half)
 
 
 def _reading(found: Edges, told) -> str:

@@ -9,7 +9,8 @@ gates of a token are stands in, which says nothing of the token: name a difficul
 in order of their difficulty, in tenths.
 
 Interval: of the curve the jackknife over samples, so of rho; within samples Student's t. Null: the difficulty of other
-samples (of tokens, where samples have one each), which leaves no correlation; drawn is the mean of all tokens.
+samples at the same places, whole samples exchanged, as tokens of one sample are no draws of their own; it leaves what
+places alone give. Of a tap of one sample or one row each, rows are exchanged. Drawn is the mean of all tokens.
 
 When it lies: a token may be difficult because little was spent on it; what is rare, long or bright is often both
 difficult and costly without one for the other; learners need not cost the same.
@@ -35,6 +36,7 @@ from analysis.compute.statistics.sample_groups import groups_of, jackknife_half,
 from analysis.errors import InputError, NotEnoughData, ShapeError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
+from analysis.tokens.routing.difficulty import exchanged, inside, tenths, undecided
 from analysis.tokens.routing.learners import (
     BUDGET_HELP,
     EACH,
@@ -44,10 +46,9 @@ from analysis.tokens.routing.learners import (
     Learners,
     learners_of,
 )
-from analysis.tokens.routing.open_gates import open_gates
 
-TENTHS, DRAWS, LEAST = 10, 99, 3  # tokens of a sample that can be ranked
-SERIES, LOSS = "learners in use", "loss"
+DRAWS = 99
+SERIES, LOSS, UNDECIDED = "learners in use", "loss", "how undecided its gates are"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def learners_difficulty(
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     found = learners_of(tap, params.units, params.budget, progress, (0.0, 0.5))
-    hard, what, of_samples, noted = _difficulty(tap, found, difficulty, params)
+    hard, what, noted = _difficulty(tap, found, difficulty, params)
     good = np.isfinite(hard)
     if good.sum() < FEWEST:
         raise NotEnoughData(
@@ -93,9 +94,9 @@ def learners_difficulty(
         )
     k, x, of = found.used[good].astype(float), hard[good], np.unique(found.of[good], return_inverse=True)[1]
     if not np.ptp(x) > 0:
-        raise InputError(f"{what} is the same for all tokens", "a difficulty that varies")
+        raise InputError(f"{what} is the same for all tokens", "a difficulty that varies", "Choose another")
     progress(0.6, "exchanging difficulty")
-    told = _estimates(k, x, of, of_samples, found.most, rng)
+    told = _estimates(k, x, of, found.most, rng)
     progress(1.0, "done")
     lost = int((~good).sum())
     said = [f"{lost:,} token(s) without a difficulty are left out."] if lost else []
@@ -104,19 +105,19 @@ def learners_difficulty(
     )
 
 
-def _difficulty(tap, found: Learners, given, params) -> tuple[np.ndarray, str, bool, tuple[str, ...]]:
-    """((n,) of each row, NaN where there is none, what it is, whether samples have one each, notes)."""
+def _difficulty(tap, found: Learners, given, params) -> tuple[np.ndarray, str, tuple[str, ...]]:
+    """((n,) of each row, NaN where there is none, what it is, notes)."""
     sample, token = tap.layout.sample_of(found.rows), tap.layout.token_of(found.rows)
     name = params.column or (LOSS if LOSS in tap.samples else "")
     if given is None and not name:
-        return _undecided(tap, found)
+        return _undecided(tap, found, params.units)
     if given is None:
         try:
             values = np.asarray(sample_column(tap, name), np.float64)
         except ValueError:
             raise InputError(f"column '{name}' of {tap.name} holds no numbers", "a number for each sample",
                              "Choose another, or a tap of losses as the second") from None  # fmt: skip
-        return values[sample], name, not tap.layout.is_pooled, ()
+        return values[sample], name, ()
     other = as_activations(given)
     if other.shape[1] != 1:
         raise ShapeError(f"{other.name} has {other.shape[1]} units", "one number for each token",
@@ -129,42 +130,29 @@ def _difficulty(tap, found: Learners, given, params) -> tuple[np.ndarray, str, b
     there = (own >= 0) & (row < offsets[np.maximum(own, 0) + 1])
     out = np.full(len(found.rows), np.nan)
     out[there] = np.asarray(other.unit(0), np.float64)[row[there]]
-    return out, other.name, single and not tap.layout.is_pooled, ()
+    return out, other.name, ()
 
 
-def _undecided(tap, found: Learners) -> tuple[np.ndarray, str, bool, tuple[str, ...]]:
-    """How near to one half the gates of each token lie, where no difficulty is known."""
-    gates, _ = open_gates(np.asarray(tap.take(found.rows), np.float64))
+def _undecided(tap, found: Learners, units: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
+    values = np.asarray(tap.take(found.rows), np.float64)
     said = (
         "No difficulty is known: how undecided the gates of a token are stands in. Choose a tap of losses as the "
         "second, or a column."
     )
-    return 1 - 2 * np.abs(gates - 0.5).mean(axis=1), "how undecided its gates are", False, (said,)
+    return undecided(values, units), UNDECIDED, (said,)
 
 
-def inside(k: np.ndarray, x: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """(m,) Spearman's correlation in each sample with three tokens or more that vary in both."""
-    out = []
-    for mine in np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1]):
-        if len(mine) >= LEAST and np.ptp(k[mine]) > 0 and np.ptp(x[mine]) > 0:
-            out.append(spearman(k[mine], x[mine]))
-    return np.array(out)
-
-
-def _estimates(k, x, of, of_samples: bool, most: int, rng) -> tuple[Estimate, ...]:
+def _estimates(k, x, of, most: int, rng) -> tuple[Estimate, ...]:
     n, rho, group = len(k), spearman(k, x), groups_of(int(of.max()) + 1, rng)[of]
     half = jackknife_half(np.array([spearman(k[group != g], x[group != g]) for g in range(group.max() + 1)]))
     ends = {"interval": "none: too few samples"} if half is None else {
         "low": max(rho - float(half), -1.0), "high": min(rho + float(half), 1.0),
         "interval": "jackknife over groups of samples"}  # fmt: skip
-    first = x[np.unique(of, return_index=True)[1]]  # of each sample, where it has one for all its tokens
-    null = np.array(
-        [spearman(k, rng.permutation(first)[of] if of_samples else rng.permutation(x)) for _ in range(DRAWS)]
-    )
-    p = (1 + (np.abs(null) >= abs(rho) - 1e-12).sum()) / (1 + DRAWS)
-    who = "samples" if of_samples else "tokens"
-    told = [Estimate("learners with difficulty", rho, **ends, **null_spread(null), p_value=float(p), n=n, d=most,
-                     null_method=f"difficulty exchanged between {who}, {DRAWS} draws",
+    null = np.array([spearman(k, exchanged(x, of, rng)) for _ in range(DRAWS)])
+    far = np.abs(null - null.mean()) >= abs(rho - null.mean()) - 1e-12
+    told = [Estimate("learners with difficulty", rho, **ends, **null_spread(null), n=n, d=most,
+                     p_value=float((1 + far.sum()) / (1 + DRAWS)),
+                     null_method=f"difficulty of other samples at the same places, {DRAWS} draws",
                      estimator="Spearman over tokens")]  # fmt: skip
     each = inside(k, x, of)
     if len(each):
@@ -176,30 +164,34 @@ def _estimates(k, x, of, of_samples: bool, most: int, rng) -> tuple[Estimate, ..
 
 
 def _drawn(tap, k, x, of, what: str, told, notes) -> Curve:
-    order = np.argsort(x, kind="stable")
-    parts = [p for p in np.array_split(order, min(TENTHS, len(np.unique(x)))) if len(p)]
+    parts = tenths(x)
     ends = [clustered_mean_interval(k[p], np.unique(of[p], return_inverse=True)[1], "samples", least=0.0)
             for p in parts]  # fmt: skip
     mean = np.array([k[p].mean() for p in parts])
     low, high = (
         np.array([e.get(side, m) for e, m in zip(ends, mean, strict=True)]) for side in ("low", "high")
     )
-    rho, within = told[0], told[1] if len(told) > 1 else None
-    more = "" if within is None else f" Inside a sample the correlation is {within.value:+.2f}."
-    side = "more" if rho.value > 0 else "less"
-    sure = (
-        f"spends {side} on difficult tokens"
-        if rho.p_value <= 0.05
-        else "spends no more on difficult tokens than chance"
-    )
     return Curve(
         title=f"Learners against difficulty, {tap.name}", x=np.array([float(np.median(x[p])) for p in parts]),
         x_name=f"difficulty: {what}", y_name="learners in use", series={SERIES: mean}, low={SERIES: low},
         high={SERIES: high}, null={SERIES: np.full(len(parts), k.mean())}, joined=True, estimates=told,
-        reading=f"The module {sure}: from {mean[0]:.2f} learners at the easiest to {mean[-1]:.2f} at the hardest part "
-        f"(Spearman {rho.value:+.2f}, by chance {rho.null_low:+.2f} to {rho.null_high:+.2f}).{more}",
-        caveats=(*notes, f"Tokens in {len(parts)} parts of equal size by their difficulty, drawn at its median."),
+        reading=_reading(told, mean, what),
+        caveats=(*notes, f"Tokens in {len(parts)} parts of equal size by their difficulty (ties stay together), drawn "
+                 "at its median."),
     )  # fmt: skip
+
+
+def _reading(told, mean: np.ndarray, what: str) -> str:
+    rho, inner = told[0], told[1] if len(told) > 1 else None
+    tokens, ends = ("undecided tokens", ("most decided", "least decided")) if what == UNDECIDED else (
+        "difficult tokens", ("easiest", "hardest"))  # fmt: skip
+    side = "no more" if rho.p_value > 0.05 else "more" if rho.value > rho.null else "less"
+    more = "" if inner is None else f" Inside a sample the correlation is {inner.value:+.2f}."
+    return (
+        f"The module spends {side} on {tokens} than chance: from {mean[0]:.2f} learners at the {ends[0]} to "
+        f"{mean[-1]:.2f} at the {ends[1]} part (Spearman {rho.value:+.2f}, by chance {rho.null_low:+.2f} to "
+        f"{rho.null_high:+.2f}).{more}"
+    )
 
 
 def _cost(shapes, params: LearnersDifficultyParams) -> Cost:
@@ -227,13 +219,14 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("inside samples", 1.0, own.estimates[1].value, 1e-12),
         CheckLine("the other way round", -1.0, turned.estimates[0].value, 1e-12),
         CheckLine("at random: p", 0.02, free.estimates[0].p_value, 0.0, "at least"),
-        CheckLine("the curve's mean is that of all", float(k.mean()), float(own.series[SERIES].mean()), 0.05),
+        CheckLine("equal difficulty stays together: parts of one learner less", 1.0,
+                  float(np.diff(own.series[SERIES]).min()), 1e-12),
     )  # fmt: skip
 
 
 METHODS = (
     Method(
-        id="learners_difficulty", family="tokens", title="Compute against difficulty", version=1,
+        id="learners_difficulty", family="tokens", title="Compute against difficulty", version=2,
         function=learners_difficulty,
         summary="Whether a gated module runs more of its parts for tokens that are difficult.",
         params=LearnersDifficultyParams, result=Curve, check=_check, cost=_cost, inputs=1, more_inputs=True,

@@ -86,7 +86,8 @@ def learners_map(
     known = np.unique(samples)
     at = int(np.searchsorted(known, params.sample))
     if at == len(known) or known[at] != params.sample:
-        raise NotFound(f"sample {params.sample}", f"one of the {len(known):,} with tokens that are finite")
+        raise NotFound(f"sample {params.sample}", f"one of the {len(known):,} with tokens that are finite",
+                       f"Choose another from {known[0]} to {known[-1]}")  # fmt: skip
     shown, kept = known[at : at + params.shown], chosen(known, rng)
     near = _neighbours(found.used, samples, tokens, kept, grid, leading)
     told = _estimates(found, samples, near, len(kept) < len(known))
@@ -126,7 +127,9 @@ def _neighbours(used, samples, tokens, kept, grid, leading) -> np.ndarray:
         k, inside = used[mine].astype(float), used[mine][np.unique(pairs)].astype(float)
         out.append((np.abs(k[pairs[:, 0]] - k[pairs[:, 1]]).mean(), all_pairs(inside)))
     if not out:
-        raise NotEnoughData("no sample with two neighbouring tokens", "at least one")
+        raise NotEnoughData(
+            "no sample with two neighbouring tokens", "at least one", "Choose a tap with tokens"
+        )
     return np.array(out)
 
 
@@ -139,21 +142,25 @@ def all_pairs(k: np.ndarray) -> float:
 def _estimates(found: Learners, samples, near: np.ndarray, some: bool) -> tuple[Estimate, ...]:
     of = np.unique(samples, return_inverse=True)[1]
     mean = np.bincount(of, weights=found.used) / np.bincount(of)
-    facts = {"n": len(found.used), "d": found.most}
+    facts = {"n": len(near), "d": found.most}
     single = {"interval": "none: one sample"}
     varied = near[:, 1] > 0
-    ratio = near[varied, 0] / near[varied, 1] if varied.any() else np.ones(1)
+    ratio = near[varied, 0] / near[varied, 1]
     which = f"mean over {varied.sum():,} samples" + (", at random" if some else "") + " that vary"
-    return (
+    told = (
         Estimate("learners in use", float(mean.mean()), **(mean_interval(mean, 0.0, found.most) or single),
-                 null=float(found.most), null_method="all learners run", estimator="mean over samples", **facts),
+                 null=float(found.most), null_method="all learners run", estimator="mean over samples",
+                 **facts | {"n": len(mean)}),
         Estimate("neighbours differ by", float(near[:, 0].mean()), **(mean_interval(near[:, 0], 0.0) or single),
                  null=float(near[:, 1].mean()), null_method="tokens of each sample in all other orders, exact",
                  estimator="|k_a - k_b|, mean over samples", unit="learners", **facts),
-        Estimate("of what tokens of a sample differ by", float(ratio.mean()),
-                 **(mean_interval(ratio, 0.0) or single), null=1.0, null_method="compute without regard to place",
-                 estimator=which, **facts),
     )  # fmt: skip
+    if not varied.any():
+        return told
+    return (*told, Estimate("of what tokens of a sample differ by", float(ratio.mean()),
+                            **(mean_interval(ratio, 0.0) or single), null=1.0, estimator=which,
+                            null_method="compute without regard to place",
+                            **facts | {"n": len(ratio)}))  # fmt: skip
 
 
 def _words(tap, shown) -> tuple[tuple[str, ...], ...]:
@@ -173,11 +180,13 @@ def _values(used, samples, tokens, shown, grid, leading, words) -> np.ndarray:
 
 
 def _reading(told, found: Learners) -> str:
-    mean, near, ratio = told
+    mean, near, *ratio = told
+    text = f"A token uses {mean.value:.1f} of {found.most} learners on average."
+    if not ratio:
+        return f"{text} All tokens of a sample use as many, so that places are not told apart."
     return (
-        f"A token uses {mean.value:.1f} of {found.most} learners on average. Neighbours differ by {near.value:.2f} "
-        f"(tokens of the same sample in another order: {near.null:.2f}), {ratio.value:.0%} of what tokens of a sample "
-        "differ by."
+        f"{text} Neighbours differ by {near.value:.2f} (tokens of the same sample in another order: {near.null:.2f}), "
+        f"{ratio[0].value:.0%} of what tokens of a sample differ by."
     )
 
 
@@ -207,7 +216,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="learners_map", family="tokens", title="Learners over the picture", version=1, function=learners_map,
+        id="learners_map", family="tokens", title="Learners over the picture", version=2, function=learners_map,
         summary="How many parts of a gated module run at each place of a sample, and whether neighbours are alike.",
         params=LearnersMapParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="the order of learners and of samples; with a budget every rising map of all gates",

@@ -200,7 +200,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="loss_slices", family="tokens", title="Loss along the path of training", version=1, function=loss_slices,
+        id="loss_slices", family="tokens", title="Loss along the path of training", version=2, function=loss_slices,
         summary="Loss along components of a series of checkpoints, beside random directions; barrier and shares.",
         params=LossSlicesParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True, most_inputs=64,
         matches="nothing", checkpoints=True, minimum_rows=FEWEST,

@@ -1,5 +1,5 @@
-"""What of a token lies on a random subspace, what beside it, and how much is rebuilt from each? Projection against
-masking whole tokens, at an equal share.
+"""What of a token lies on a random subspace, what beside it, and how much is rebuilt from each, tokens and pixels?
+Projection against masking whole tokens, random ones or a block (a crop), at an equal share.
 
     P = Q Qᵀ, Q (d, k) random orthonormal:   ‖x‖² = ‖P x‖² + ‖P⊥ x‖²,   kept energy ‖P x‖² / ‖x‖² ~ Beta(k/2, (d-k)/2)
 
@@ -8,18 +8,21 @@ map fitted on other samples rebuilds the tokens:
 
     R² = 1 - Σ |x - x̂|² / Σ |x - m|²     over all tokens, m the mean of all
 
-and the network goes on with what each way leaves (masked tokens at m, class token kept). Drawn for one sample:
-energies, and |x - x̂|² of each token as a share of the mean |x - m|².
+and the network goes on with what each way leaves (masked tokens at m, class token kept). A block of as many tokens as
+are masked at random is one rectangle of the picture. Where the network reads pictures, another linear map, fitted on
+other samples too, rebuilds the pixels of each token's patch from it whole, from P x, from P⊥ x, and of masked tokens
+from the mean of those left and the place; R² is beyond the mean picture. Drawn for one sample: energies, and
+|x - x̂|² of each token as a share of the mean |x - m|²; or the picture and what each source gives of it.
 
 Interval: of energies Student's t over samples; of R² jackknife over groups of samples; of answers Student's t. Null: of
 energies k / d and (d - k) / d; of R² the share that is known, which is what units without any correlation give; of
-answers other samples'.
+pixels the tokens of another sample at the same places; of answers other samples'.
 
 When it lies: one subspace is drawn, shared by all tokens; a linear map is no decoder, and a masked token is told by the
 mean of those left without its place; the scale of what is left is smaller, which the next norm undoes for projections
 and not for masks; energies are of tokens with their common mean.
 
-Cost: four passes of the network for each sample, six ridge fits O(tokens d²).
+Cost: five passes of the network for each sample, four ridge fits O(tokens d²) and ten of the pixels.
 
 Reference: M. Haghighat et al. (2024), "Pre-training with random orthogonal projection image modeling".
 """
@@ -32,32 +35,42 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.arrays import chosen_samples
-from analysis.compute.networks.random_projections import energy_kept, energy_variance, random_basis
-from analysis.compute.statistics.sample_groups import jackknife_half, mean_interval, sample_groups
+from analysis.compute.networks.random_projections import energy_kept, random_basis
 from analysis.errors import NotFound, ParameterError
-from analysis.results import Estimate, TokenMap
+from analysis.results import TokenMap
 from analysis.sources.input_picture import picture_of
 from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Method, no_progress, param
-from analysis.tokens.lens import cosines
-from analysis.tokens.projected import KEPT, MASKED, REST, WAYS, Rebuilt, changes, left_of, rebuilt
+from analysis.tokens.block_masks import block_left, both_left, random_left
+from analysis.tokens.projected import BLOCK, KEPT, MASKED, REST, WAYS, Rebuilt, rebuilt
+from analysis.tokens.projected_pixels import (
+    WHOLE,
+    Patches,
+    Redrawn,
+    drawn_pictures,
+    pixels_of,
+    pixels_r2,
+    redrawn,
+)
+from analysis.tokens.projected_report import answers_by_way, estimates, r2, reading
 from analysis.tokens.stream import stream
 from analysis.tokens.stream_cost import SOURCE_HELP, passes_cost
 from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 FOLDS = 3
-NAMES = (
-    "energy in P",
-    "energy in its complement",
-    "error from P",
-    "error from complement",
-    "error from tokens left",
-)
+TOKENS, PICTURES = "energies and errors of tokens", "pictures"
+NAMES = ("energy in P", "energy in its complement", "error from P", "error from complement",
+         "error, random tokens masked", "error, a block masked")  # fmt: skip
+SHOWN = {"": "the picture", WHOLE: "from whole tokens", KEPT: "from P", REST: "from its complement",
+         MASKED: "random tokens masked", BLOCK: "a block masked"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ProjectedTokensParams:
     sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    show: str = param(
+        TOKENS, "What is drawn, pictures where the network reads some.", choices=(TOKENS, PICTURES)
+    )
     layer: int = param(0, "Layer behind which tokens are projected; 0: half way.", low=0, high=1000)
     share: float = param(0.3, "Share of the dimensions, or of the tokens, that is left.", low=0.01, high=0.99)
     maximum_samples: int = param(
@@ -107,119 +120,81 @@ def projected_tokens(
     tokens = [s.states[layer + 1][0][s.present[0]] for s in seen]
     d = tokens[0].shape[1]
     q = random_basis(d, min(max(round(params.share * d), 1), d), rng)
-    left = left_of([len(t) for t in tokens], q.shape[1] / d, rng)
+    known = [_known(who, int(place), len(t)) for place, t in zip(places, tokens, strict=True)]
+    left = both_left([len(t) for t in tokens], known, q.shape[1] / d, rng)
     progress(0.4, "rebuilding")
     x, sample = np.concatenate(tokens), np.repeat(np.arange(len(tokens)), [len(t) for t in tokens])
-    made = rebuilt(x, sample, q, np.concatenate(left), min(FOLDS, len(tokens)), rng)
-    answers = _answers(who, places, seen, layer, q, left, x.mean(axis=0),
-                       lambda f: progress(0.6 + 0.4 * f, "running the network"))  # fmt: skip
+    joined = {way: np.concatenate(v) for way, v in left.items()}
+    made = rebuilt(x, sample, q, joined, min(FOLDS, len(tokens)), rng)
+    drawn = pixels_of(
+        who, places, known, x, sample, q, joined, FOLDS, rng, lambda f: progress(0.5 + 0.1 * f, "pixels")
+    )
+    answers = answers_by_way(who, places, seen, layer, q, left, [k[0] for k in known], x.mean(axis=0),
+                             lambda f: progress(0.6 + 0.4 * f, "running the network"))  # fmt: skip
     progress(1.0, "done")
-    told = _estimates(x, sample, q, made, answers, len(places), rng)
-    return _map(tap, who, int(at[0]), params, who.names[layer], x, sample, q, left[0], made, told,
-                (*of_one(notes, params.sample), *_caveats(len(places))))  # fmt: skip
+    told = estimates(x, sample, q, made, answers, drawn, len(places), rng)
+    caveats = (*of_one(notes, params.sample), *_caveats(len(places), drawn, params))
+    title = f"Tokens of sample {params.sample} behind {who.names[layer]} on a random subspace of {q.shape[1]} of {d}"
+    common = {"title": title, "estimates": told, "caveats": caveats, "reading": reading(told, q, drawn)}
+    if params.show == PICTURES and drawn is not None:
+        return _pictured(params, drawn, common)
+    return _map(who, int(at[0]), params, known[0], made, energy_kept(x[sample == 0], q), sample == 0, common)
 
 
-def _free(who, place: int, t: int):
-    """((t,) bool of the tokens that may be masked; their cells, or None; the grid)."""
+def _known(who, place: int, t: int):
+    """((t,) bool of the tokens that may be masked; (t,) their cells, -1 for none; the grid or None)."""
     if not who.is_network:
-        return np.ones(t, bool), None, None
+        return np.ones(t, bool), np.arange(t), None
     layout = who.opened.network.run(who.alone(place)).layout
     there = layout.present[0]
-    return layout.free[0][there], layout.cell[0][there], layout.grid
+    free, cell = layout.free[0][there], layout.cell[0][there]
+    if layout.grid is None or not (cell >= 0).any():
+        return free, np.where(free, np.cumsum(free) - 1, -1), None
+    return free, cell, layout.grid
 
 
-def _answers(who, places, seen, layer, q, left, middle, progress) -> dict[str, np.ndarray]:
-    """(n, C) answers as they are, "", and by way."""
-    out = {"": np.concatenate([s.answer for s in seen])}
-    rows = {way: [] for way in WAYS}
-    for k, place in enumerate(places):
-        progress(k / len(places))
-        present = seen[k].present[0]
-        stays, may = np.ones(len(present), bool), np.zeros(len(present), bool)
-        stays[present], may[present] = left[k], _free(who, int(place), int(present.sum()))[0]
-        for way, change in changes(q, stays, may, middle).items():
-            rows[way].append(who.passed(who.alone(int(place)), {layer: change}, states=False).answer)
-    out |= {way: np.concatenate(v) for way, v in rows.items()}
-    if who.classifies:
-        out = {way: z - z.mean(axis=1, keepdims=True) for way, z in out.items()}
-    return out
+def _pictured(params, drawn: Redrawn, common) -> TokenMap:
+    names, values, colours, grid = drawn_pictures(drawn)
+    return TokenMap(
+        samples=np.full(len(names), params.sample), values=values, value_name="brightness", grid=grid, colours=colours,
+        names=tuple(SHOWN[name] for name in names), ends=(0.0, 1.0), **common,
+    )  # fmt: skip
 
 
-def _r2(made: Rebuilt, way: str, at=slice(None)) -> float:
-    whole = made.spread[at].sum()
-    return float(1 - made.errors[way][at].sum() / whole) if whole > 0 else 0.0
-
-
-def _estimates(x, sample, q, made: Rebuilt, answers, n: int, rng) -> tuple[Estimate, ...]:
-    d, k = q.shape
-    kept, counts = energy_kept(x, q), np.bincount(sample)
-    by_sample = np.bincount(sample, kept) / counts
-    reach = 1.96 * np.sqrt(energy_variance(k, d))
-    share = {KEPT: k / d, REST: 1 - k / d, MASKED: k / d}
-    facts, out = {"n": n, "d": d}, []
-    for way, each in ((KEPT, by_sample), (REST, 1 - by_sample)):
-        null = share[way]
-        out.append(Estimate(f"energy kept by {way}", float(each.mean()), **mean_interval(each, 0.0, 1.0), null=null,
-                            null_low=max(null - reach, 0.0), null_high=min(null + reach, 1.0),
-                            null_method="share of dimensions; band of one vector, Beta",
-                            estimator="mean over tokens and samples", **facts))  # fmt: skip
-    groups = sample_groups(n, rng)
-    for way in WAYS:
-        value = _r2(made, way)
-        half = jackknife_half(np.array([_r2(made, way, ~np.isin(sample, g)) for g in groups]))
-        ends = {"interval": "none: too few samples"} if half is None else {
-            "low": value - float(half), "high": min(value + float(half), 1.0),
-            "interval": "jackknife over samples"}  # fmt: skip
-        out.append(Estimate(f"R² from {way}", value, **ends, null=share[way], null_method="units without correlation",
-                            estimator="linear, on samples that were not fitted", **facts))  # fmt: skip
-    for way in WAYS:
-        own, other = cosines(answers[""], answers[way])
-        out.append(Estimate(f"answer with {way}", float(own.mean()), **mean_interval(own, -1.0, 1.0), null=other,
-                            null_method="other samples, exact mean", estimator="cosine, mean over samples",
-                            **facts))  # fmt: skip
-    return tuple(out)
-
-
-def _map(tap, who, place, params, name, x, sample, q, left, made: Rebuilt, told, caveats) -> TokenMap:
-    own, scale = sample == 0, max(float(made.spread.mean()), 1e-300)
-    kept = energy_kept(x[own], q)
+def _map(who, place: int, params, known, made: Rebuilt, kept, own, common) -> TokenMap:
+    scale = max(float(made.spread.mean()), 1e-300)
     values = np.stack([kept, 1 - kept, *(made.errors[way][own] / scale for way in WAYS)])
-    _, cell, grid = _free(who, place, values.shape[1])
+    _, cell, grid = known
     pictures, words = None, ()
-    if grid is not None and (cell >= 0).any():
+    if grid is not None:
         on = np.full((len(values), grid[0] * grid[1]), np.nan)
         on[:, cell[cell >= 0]] = values[:, cell >= 0]
         values, pictures = on, picture_of(who.alone(place))
     else:
-        grid = None
         words = who.opened.words(place) if who.is_network else ()
-    by = {e.name: e for e in told}
     fits = grid is None and len(words) == values.shape[1]
     return TokenMap(
-        title=f"Tokens of sample {params.sample} behind {name} on a random subspace of {q.shape[1]} of {q.shape[0]}",
         samples=np.full(len(values), params.sample), values=values, value_name="share", names=NAMES, grid=grid,
         pictures=None if pictures is None else pictures[None], words=(tuple(words),) * len(values) if fits else (),
-        ends=(0.0, 1.0), estimates=told, caveats=caveats,
-        reading=(
-            f"P keeps {by['energy kept by P'].value:.0%} of the energy of tokens ({q.shape[1] / q.shape[0]:.0%} of the "
-            f"dimensions). A linear map rebuilds {by[f'R² from {KEPT}'].value:.0%} of what tokens vary from it, "
-            f"{by[f'R² from {REST}'].value:.0%} from its complement, and {by[f'R² from {MASKED}'].value:.0%} where "
-            f"whole tokens are masked; the answer keeps a cosine of {by[f'answer with {KEPT}'].value:.2f}, "
-            f"{by[f'answer with {REST}'].value:.2f} and {by[f'answer with {MASKED}'].value:.2f}."
-        ),
+        ends=(0.0, 1.0), **common,
     )  # fmt: skip
 
 
-def _caveats(n: int) -> list[str]:
-    return [
+def _caveats(n: int, drawn: Redrawn | None, params) -> list[str]:
+    said = [
         f"Numbers are of {n} samples and one random subspace; drawn is one sample. Errors above 1 are drawn as 1.",
         "A linear map stands for a decoder that would be trained.",
     ]
+    if drawn is None:
+        return [*said, "No pixels are rebuilt: there are no pictures that tokens are patches of."]
+    if params.show == PICTURES:
+        said.append("Pictures are drawn in the range of the original; what lies beyond is drawn at its ends.")
+    return said
 
 
 def _cost(shapes, params: ProjectedTokensParams):
     return passes_cost(
-        shapes, params, 5.0, 60.0 * min(shapes[0][0], params.maximum_samples * 16) * shapes[0][1]
+        shapes, params, 6.0, 80.0 * min(shapes[0][0], params.maximum_samples * 16) * shapes[0][1]
     )
 
 
@@ -229,10 +204,17 @@ def _check() -> tuple[CheckLine, ...]:
     rng = np.random.default_rng(0)
     sample = np.repeat(np.arange(60), 8)
     q = random_basis(12, 4, rng)
-    left = np.concatenate(left_of([8] * 60, 0.25, rng))
+    left = {MASKED: np.concatenate([random_left(np.arange(8), 6, rng) for _ in range(60)]),
+            BLOCK: np.concatenate([block_left(np.arange(8), (2, 4), 6, rng) for _ in range(60)])}  # fmt: skip
     free = rebuilt(rng.standard_normal((480, 12)), sample, q, left, 3, rng)
     factor = rebuilt(rng.standard_normal((480, 1)) * rng.standard_normal(12), sample, q, left, 3, rng)
     same = np.repeat(rng.standard_normal((60, 12)), 8, axis=0)  # tokens of a sample alike
+    held = rng.standard_normal(
+        (480, 12)
+    )  # pixels that are the token turned: each source gives back what it holds
+    turn = np.linalg.qr(rng.standard_normal((12, 12)))[0]
+    patches = Patches(held @ turn, np.arange(480), np.tile(np.arange(8), 60), (2, 4), (3, 4, 1))
+    again = redrawn(held, sample, q, left, patches, 3, rng)
     tap = ArrayActivations(same, name="planted", layout=Layout(np.arange(61) * 8))
     found = projected_tokens(tap, ProjectedTokensParams(share=1 / 3, maximum_samples=20))
     alike = rebuilt(same, sample, q, left, 3, rng)
@@ -240,19 +222,23 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine(
             "energies of P and its complement", 1.0, float((found.values[0] + found.values[1]).max()), 1e-12
         ),
-        CheckLine("independent units: R² from P", 4 / 12, _r2(free, KEPT), 0.05),
-        CheckLine("independent units: R² from its complement", 8 / 12, _r2(free, REST), 0.05),
-        CheckLine("independent tokens: R² of masking", 0.25, _r2(free, MASKED), 0.05),
-        CheckLine("one factor: R² from P", 1.0, _r2(factor, KEPT), 1e-3),
-        CheckLine("tokens alike: R² of masking", 1.0, _r2(alike, MASKED), 1e-3),
+        CheckLine("independent units: R² from P", 4 / 12, r2(free, KEPT), 0.05),
+        CheckLine("independent units: R² from its complement", 8 / 12, r2(free, REST), 0.05),
+        CheckLine("independent tokens: R² of masking", 0.25, r2(free, MASKED), 0.05),
+        CheckLine("of a block: the same", 0.25, r2(free, BLOCK), 0.05),
+        CheckLine("pixels that tokens hold: R²", 1.0, pixels_r2(again, WHOLE), 1e-3),
+        CheckLine("from P: its share of the dimensions", 4 / 12, pixels_r2(again, KEPT), 0.06),
+        CheckLine("from its complement", 8 / 12, pixels_r2(again, REST), 0.06),
+        CheckLine("one factor: R² from P", 1.0, r2(factor, KEPT), 1e-3),
+        CheckLine("tokens alike: R² of masking", 1.0, r2(alike, MASKED), 1e-3),
     )
 
 
 METHODS = (
     Method(
-        id="projected_tokens", family="tokens", network="blocks", title="Tokens on a random subspace", version=1,
+        id="projected_tokens", family="tokens", network="blocks", title="Tokens on a random subspace", version=2,
         function=projected_tokens,
-        summary="Energy kept by a random projection and its complement, what each rebuilds, beside masked tokens.",
+        summary="Energy kept by a random projection and its complement, tokens and pixels rebuilt, and by masks.",
         params=ProjectedTokensParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=48,
         invariance="rotations of the stream, in distribution; the order of samples",
         papers=("Pre-training with Random Orthogonal Projection Image Modeling",), libraries=("torch", "transformers"),

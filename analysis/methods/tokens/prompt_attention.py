@@ -30,15 +30,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.compute.statistics.sample_groups import FEWEST, jackknife_error, mean_interval, sample_groups
 from analysis.errors import InputError
-from analysis.results import Estimate, TokenMap
+from analysis.results import TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.attention.latents import latent_attention_of
+from analysis.tokens.attention.prompt_use import attention, shuffled, told_of, used
 from analysis.tokens.paired_sets import paired_sets, place_of
 from analysis.tokens.pooling.token_sets import RUN
 from analysis.tokens.subject import ROWS
@@ -122,6 +121,8 @@ def _of_network(tap, params, rng, progress) -> TokenMap:
     progress(1.0, "done")
     asked = np.arange(min(a.shape[1], SHOWN))
     said = [] if len(asked) == a.shape[1] else [f"The first {SHOWN} of {a.shape[1]} latents are drawn."]
+    if params.sharpness != 1:
+        said.append("The sharpness is left aside: the network has its own.")
     title = f"What the latents of {found.name} read: sample {params.sample}"
     drawn = _drawn(title, a[0, asked] * a.shape[2], asked, params.sample, (found.grid, found.leading), told,
                    (*found.notes, *said))  # fmt: skip
@@ -129,95 +130,16 @@ def _of_network(tap, params, rng, progress) -> TokenMap:
 
 
 def _drawn(title: str, share, asked, sample: int, lies, told, notes) -> TokenMap:
-    use, differ, answer = told
+    use, differ, *answer = told
     return TokenMap(
         title=title, samples=np.full(len(asked), sample), values=share, value_name="times an even share", grid=lies[0],
         leading=lies[1], names=tuple(f"prompt {p}" for p in asked), estimates=told,
         caveats=(*notes, "To look at a patch is not to take anything from it."),
         reading=(
             f"{use.value:.0%} of the prompts are in use (patches shuffled {use.null:.0%}); two prompts differ by "
-            f"{differ.value:.2f} of their mass (shuffled {differ.null:.2f}), and one prompt in two samples by "
-            f"{answer.value:.2f}."
+            f"{differ.value:.2f} of their mass (shuffled {differ.null:.2f}), and one prompt in two samples "
+            + (f"by {answer[0].value:.2f}." if answer else "cannot be compared: there is one.")
         ),
-    )  # fmt: skip
-
-
-def attention(q: np.ndarray, k: np.ndarray, there: np.ndarray, sharpness: float = 1.0) -> np.ndarray:
-    """(n, P, T) of prompts (n, P, d) over the patches (n, T, d) that are `there`; rows sum to 1."""
-    scores = sharpness * (q @ k.transpose(0, 2, 1)) / np.sqrt(q.shape[2])
-    scores = np.where(there[:, None], scores, -np.inf)
-    w = np.exp(scores - scores.max(axis=2, keepdims=True))
-    return w / w.sum(axis=2, keepdims=True)
-
-
-def shuffled(a: np.ndarray, there: np.ndarray, rng) -> np.ndarray:
-    """Each prompt's row of each sample shuffled over its patches."""
-    out = a.copy()
-    for i, here in enumerate(there):
-        out[i][:, here] = rng.permuted(a[i][:, here], axis=1)
-    return out
-
-
-def used(a: np.ndarray, prompts: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """(n,) exp entropy of the shares of prompts, each patch shared out by what prompts pay it, over their number."""
-    own = np.where(prompts[:, :, None], a, 0.0)
-    own = own / np.maximum(own.sum(axis=1, keepdims=True), 1e-300)
-    share = np.where(there[:, None], own, 0.0).sum(axis=2)
-    share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
-    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=1)
-    return np.exp(entropy) / prompts.sum(axis=1)
-
-
-def differing(a: np.ndarray, prompts: np.ndarray) -> np.ndarray:
-    """(n,) mean total variation between two prompts of a sample."""
-    out = np.zeros(len(a))
-    for i, here in enumerate(prompts):
-        x = a[i][here]
-        total = sum(0.5 * np.abs(x - row).sum() for row in x)
-        out[i] = total / (len(x) * (len(x) - 1))
-    return out
-
-
-def answering(a: np.ndarray, prompts: np.ndarray, rng) -> tuple[float, dict]:
-    """(mean total variation of one prompt in two samples, its interval), over a ring of pairs of samples: each sample
-    is in two pairs, so that the interval leaves out samples with all of their pairs."""
-    both = prompts & np.roll(prompts, 1, axis=0)
-    apart = np.where(both, 0.5 * np.abs(a - np.roll(a, 1, axis=0)).sum(axis=2), 0.0).sum(axis=1)
-    each, known = apart / np.maximum(both.sum(axis=1), 1), both.any(axis=1)
-    if not known.any():
-        return 0.0, {"interval": "none: no prompt of two samples"}
-    value, without = float(each[known].mean()), []
-    for g in sample_groups(len(a), rng):
-        rest = known.copy()
-        rest[np.r_[g, (g + 1) % len(a)]] = False
-        if rest.any():
-            without.append(each[rest].mean())
-    if len(without) < FEWEST or known.sum() < 2:
-        return value, {"interval": "none: too few samples"}
-    # leaving a sample out takes two pairs, and so counts what is a pair's own twice
-    own = float(each[known].var(ddof=1)) / int(known.sum())
-    spread = max(float(jackknife_error(np.array(without))) ** 2 - own, own)
-    half = float(stdtrit(len(without) - 1, 0.975)) * np.sqrt(spread)
-    return value, {"low": max(value - half, 0.0), "high": min(value + half, 1.0),
-                   "interval": "jackknife over groups of samples"}  # fmt: skip
-
-
-def told_of(d: int, a, null, prompts, there, rng) -> tuple[Estimate, ...]:
-    """Use, difference and answer of attention a (n, P, T) with what shuffling gives, of `prompts` (n, P) over patches
-    that are `there` (n, T)."""
-    facts = {"n": len(a), "d": d}
-    how = "patches shuffled for each prompt"
-    use, chance = used(a, prompts, there), used(null, prompts, there)
-    differ, other = differing(a, prompts), differing(null, prompts)
-    answer, around = answering(a, prompts, rng)
-    return (
-        Estimate("prompts in use", float(use.mean()), **mean_interval(use, 0.0, 1.0), null=float(chance.mean()),
-                 null_method=how, estimator="exp of the entropy over the number, mean over samples", **facts),
-        Estimate("prompts differ", float(differ.mean()), **mean_interval(differ, 0.0, 1.0), null=float(other.mean()),
-                 null_method=how, estimator="total variation of two prompts, mean over samples", **facts),
-        Estimate("answers the image", answer, **around, null=0.0,
-                 null_method="prompts that look at places only",
-                 estimator="total variation of one prompt in two samples", **facts),
     )  # fmt: skip
 
 
@@ -256,7 +178,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="prompt_attention", family="tokens", title="What prompts look at", version=2, function=prompt_attention,
+        id="prompt_attention", family="tokens", title="What prompts look at", version=3, function=prompt_attention,
         summary="Attention of prompts to the patches of a sample, how many are in use, and whether they answer it.",
         params=PromptAttentionParams, result=TokenMap, check=_check, cost=_cost, inputs=2, same_units=True,
         roles=("prompts", "patches"), minimum_rows=2 * RUN, invariance="one rotation of the units of both taps",

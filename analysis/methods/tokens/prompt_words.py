@@ -30,22 +30,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
-from analysis.arrays import finite_rows
 from analysis.compute.machine import machine
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import null_spread, student_p
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.streaming import refuse_few
-from analysis.errors import InputError, LoupeError, NotFound, ShapeError
-from analysis.features.logit_weights import output_names
+from analysis.errors import InputError
 from analysis.results import Estimate, Table
-from analysis.sources.own_module import recorded_from
-from analysis.sources.unit_weights import is_table
-from analysis.sources.weights import weights_of
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
-from analysis.tokens.sets.word_neighbours import AMONG, BLOCK, nearest, usual_distance
+from analysis.tokens.sets.learned_vectors import FEWEST, learned_vectors, word_table
+from analysis.tokens.sets.word_neighbours import AMONG, BLOCK, nearest, usual_distance, usual_of
 
-FEWEST, LEVEL = 2, 0.05  # words; false discoveries
+LEVEL = 0.05  # false discoveries
 WORDS = 3
 COSINE, CHANCE, NEAR, LENGTH, SURE = "cosine", "cosine by chance", "near", "length", "beyond chance"
 HELP = {
@@ -97,9 +93,9 @@ def prompt_words(
     """
     prompts, words, rng = as_activations(prompts), as_activations(words), rng or np.random.default_rng(0)
     progress(0.0, "reading words")
-    p, called, bad = _vectors(prompts, params.shown) if not params.vectors else _of_tensor(prompts, params)
-    table, names, notes = _words(words, p.shape[1], params)
+    p, called, bad = learned_vectors(prompts, params.vectors, params.shown)
     refuse_few(prompts.name, len(p), FEWEST, "finite row(s)")
+    table, names, notes = word_table(words, p.shape[1], params.table, params.maximum_words)
     middle = table.mean(axis=0)
     table = table - middle
     length = np.linalg.norm(table, axis=1)
@@ -118,72 +114,7 @@ def prompt_words(
     sure = benjamini_hochberg(student_p(cosine[:, 0], np.array(chance))) <= LEVEL
     found = (cosine[:, 0], np.array(chance), near, sure)
     return _table(prompts, called, names, best, found, np.linalg.norm(p, axis=1) / np.median(length),
-                  (*notes, *bad), len(table), p.shape[1])  # fmt: skip
-
-
-def _words(tap, d: int, params) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    if not is_table(tap):
-        try:
-            network = weights_of(tap)
-            fits = [n for n in network.lookups if network.shapes[f"{n}.weight"][1] == d and params.table in n]
-            if fits:
-                name = max(fits, key=lambda n: network.shapes[f"{n}.weight"][0])
-                x = np.asarray(network.tensor(f"{name}.weight"), np.float64)[: params.maximum_words]
-                return (
-                    x,
-                    output_names(network.path, len(x), ()),
-                    (f"Words are rows of {name} of {network.path.name}.",),
-                )
-        except LoupeError:
-            pass  # a dump without a checkpoint: its rows are the words
-    if tap.shape[1] != d:
-        raise ShapeError(f"vectors of {d} units and words of {tap.shape[1]}", "one space",
-                         f"Choose words of the encoder that reads the prompts, or name a tensor of the checkpoint as "
-                         f"the vectors. {recorded_from('*prompt*')}")  # fmt: skip
-    n = min(tap.shape[0], params.maximum_words)
-    x = np.asarray(tap.take(np.arange(n)), np.float64)
-    good = finite_rows(x)
-    refuse_few(tap.name, int(good.sum()), FEWEST, "finite row(s)")
-    column = next((c for c in ("text", "id") if c in tap.samples), None)
-    of = tap.layout.sample_of(np.arange(n))
-    names = np.asarray(tap.samples[column]).astype(str)[of] if column else np.arange(n).astype(str)
-    said = () if good.all() else (f"{int((~good).sum())} word(s) with NaN or infinity were left out.",)
-    return x[good], tuple(names[good]), said
-
-
-def _of_tensor(tap, params) -> tuple[np.ndarray, list[str], tuple[str, ...]]:
-    """A tensor (…, units) of the checkpoint, row by row."""
-    network = weights_of(tap)
-    fits = [
-        k
-        for k, s in network.shapes.items()
-        if len(s) > 1 and (k == params.vectors or k.endswith(params.vectors))
-    ]
-    fits = [params.vectors] if params.vectors in fits else fits
-    if len(fits) != 1:
-        known = [k for k, s in network.shapes.items() if len(s) > 1 and not k.endswith(".weight")]
-        raise NotFound(
-            f"{len(fits)} tensors called '{params.vectors}' in {network.path.name}",
-            "one of " + ", ".join((known or list(network.shapes))[:8]), "Name it whole",
-        )  # fmt: skip
-    x = np.asarray(network.tensor(fits[0]), np.float64)
-    places = [", ".join(map(str, at)) for at in np.ndindex(x.shape[:-1])]
-    found, said = x.reshape(-1, x.shape[-1]), [f"Vectors are rows of {fits[0]} of {network.path.name}."]
-    if len(found) > params.shown:
-        said.append(f"The first {params.shown} of {len(found):,} vectors.")
-    return found[: params.shown], places[: params.shown], tuple(said)
-
-
-def _vectors(tap, most: int) -> tuple[np.ndarray, list[str], tuple[str, ...]]:
-    rows = np.arange(min(tap.shape[0], most))
-    x = np.asarray(tap.take(rows), np.float64)
-    good = finite_rows(x)
-    said = () if good.all() else (f"{int((~good).sum())} vector(s) with NaN or infinity were left out.",)
-    if len(rows) < tap.shape[0]:
-        said = (*said, f"The first {len(rows):,} of {tap.shape[0]:,} vectors.")
-    sample, token = tap.layout.sample_of(rows[good]), tap.layout.token_of(rows[good])
-    lone = tap.layout.is_pooled
-    return x[good], [f"{s}" if lone else f"{s}, {t}" for s, t in zip(sample, token, strict=True)], said
+                  (*notes, *bad, *usual_of(len(table))), len(table), p.shape[1])  # fmt: skip
 
 
 def _table(tap, called, names, best, found, length, notes, count: int, width: int) -> Table:
@@ -250,7 +181,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="prompt_words", family="tokens", title="Words nearest to learned prompts", version=2, function=prompt_words,
+        id="prompt_words", family="tokens", title="Words nearest to learned prompts", version=3, function=prompt_words,
         summary="The word embeddings nearest to each learned prompt vector, and whether they are near at all.",
         params=PromptWordsParams, result=Table, check=_check, cost=_cost, inputs=2, matches="nothing",
         roles=("learned vectors", "words"), minimum_rows=FEWEST,

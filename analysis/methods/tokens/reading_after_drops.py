@@ -42,8 +42,17 @@ from analysis.sources.rerun import of_one
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.chance import chance_of
 from analysis.tokens.over_samples import plan_of
-from analysis.tokens.pooling.effective import effective
-from analysis.tokens.read_after import ANSWER, READERS, WORDS, Stage, stages
+from analysis.tokens.read_after import (
+    ANSWER,
+    READERS,
+    WORDS,
+    Stage,
+    behind,
+    in_effect,
+    kept_reading,
+    moved,
+    stages,
+)
 from analysis.tokens.rule import rules
 from analysis.tokens.rule_settings import SETTINGS_HELP, rule_with
 from analysis.tokens.subject import AUTOMATIC, SOURCES, subject
@@ -116,26 +125,11 @@ def reading_after_drops(
                  *_caveats(who, one, params, layout, len(shown), len(places))))  # fmt: skip
 
 
-def kept_reading(stage: Stage, free: np.ndarray) -> float:
-    """Share of what free tokens are paid with all there that goes to those that are left."""
-    own = stage.before * free
-    return float(own[stage.there].sum() / max(own.sum(), 1e-300))
-
-
-def moved(stage: Stage) -> float:
-    """Total variation between what is paid to the tokens left and what was, brought to the sum 1."""
-    before = np.where(stage.there, stage.before, 0.0)
-    return float(0.5 * np.abs(stage.after - before / max(before.sum(), 1e-300)).sum())
-
-
-def in_effect(weights: np.ndarray, count: int) -> float:
-    return float(effective(weights[None])[0]) / max(count, 1)
-
-
 def _estimates(found, shown: list[Stage], d: int) -> tuple[Estimate, ...]:
     out = []
-    for k, stage in list(enumerate(shown))[1:]:
-        pairs = [(a[k], b[k], free) for a, b, free in found if len(a) > k and len(b) > k]
+    for stage in shown[1:]:
+        pairs = [(a, b, free) for ours, chance, free in found
+                 if (a := behind(ours, stage.layer)) and (b := behind(chance, stage.layer))]  # fmt: skip
         facts = {"n": len(pairs), "d": d}
         for name, how, of, most in (
             ("reading kept", "share of the weight of the full network", kept_reading, 1.0),
@@ -145,8 +139,7 @@ def _estimates(found, shown: list[Stage], d: int) -> tuple[Estimate, ...]:
             ends = mean_interval(ours, 0.0, most) or {"interval": "none: one sample"}
             out.append(Estimate(f"{name}, layer {stage.layer + 1}", float(ours.mean()), **ends,
                                 null=float(chance.mean()), null_method=RANDOM, estimator=how, **facts))  # fmt: skip
-    last = len(shown) - 1
-    ends = [a[last] for a, _, _ in found if len(a) > last]
+    ends = [one for ours, _, _ in found if (one := behind(ours, shown[-1].layer))]
     after = np.array([in_effect(s.after, int(s.there.sum())) for s in ends])
     before = np.array([in_effect(s.before, len(s.there)) for s in ends])
     out.append(Estimate(f"read in effect, layer {shown[-1].layer + 1}", float(after.mean()),
@@ -238,7 +231,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="reading_after_drops", family="tokens", network="blocks", title="What is read after a drop", version=1,
+        id="reading_after_drops", family="tokens", network="blocks", title="What is read after a drop", version=2,
         function=reading_after_drops,
         summary="What the answer or the text reads behind every removal, beside the same layer with all tokens there.",
         params=ReadingAfterDropsParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=32,

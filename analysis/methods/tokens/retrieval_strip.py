@@ -46,7 +46,7 @@ from analysis.tokens.attention.retrieval import (
     open_question,
     rank_of_known,
     sentence_scores,
-    smoothed,
+    strip,
     words_of,
 )
 from analysis.tokens.subject import AUTOMATIC, SOURCES
@@ -134,21 +134,6 @@ def asked(reader: HeadReader, params: RetrievalStripParams, at: int) -> list[lis
                          "Choose one of these, or other pieces of text")  # fmt: skip
     trials[at] = [last]
     return trials
-
-
-def strip(trial: Trial, mass: np.ndarray, null: np.ndarray, window: int, top: int) -> np.ndarray:
-    """(4, T) what is drawn of one sample."""
-    end, values = int(trial.sentences[-1, 1]), np.zeros((4, len(mass)))
-    got, usual = (smoothed(x[:end], min(window, end)) for x in (mass, null))
-    values[0, :end] = got / np.maximum(usual, 1e-12)
-    scores, _ = sentence_scores(trial, mass, null, window)
-    order = np.argsort(np.argsort(-scores, kind="stable"), kind="stable")
-    for s, (first, stop) in enumerate(trial.sentences):
-        values[1, first:stop] = scores[s]
-        values[2, first:stop] = max(top - order[s], 0) / top
-        values[3, first:stop] = 0.5 * (s in trial.known)
-    values[3, trial.asks] = 1
-    return values
 
 
 def _map(reader: HeadReader, at: int, layer: int, params, trials, mass, null, luck) -> TokenMap:
@@ -240,7 +225,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="retrieval_strip", family="tokens", network="attention", title="What does the question read?", version=3,
+        id="retrieval_strip", family="tokens", network="attention", title="What does the question read?", version=4,
         function=retrieval_strip,
         summary="What the tokens of a question read in one text, by token and sentence, beside what places alone give.",
         params=RetrievalStripParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,

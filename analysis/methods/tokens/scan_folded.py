@@ -35,14 +35,13 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.errors import InputError, NotFound
-from analysis.results import Estimate, TokenMap
-from analysis.sources.rerun import of_one
+from analysis.results import TokenMap
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.asked_place import asked_place, place_name
 from analysis.tokens.mixers import measures
+from analysis.tokens.mixers.folded_told import folded_estimates, folded_reading
 from analysis.tokens.mixers.folding import (
     ALL,
-    HEADS,
     along,
     along_routes,
     each_token,
@@ -50,14 +49,13 @@ from analysis.tokens.mixers.folding import (
     over_samples,
     placed,
 )
-from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, network_mixers, row_tokens
+from analysis.tokens.mixers.own_mixing import own_mixing
+from analysis.tokens.mixers.reading import MOST_TOKENS, Mixing, row_tokens
 from analysis.tokens.mixers.route_weights import ASK, weighed
 from analysis.tokens.mixers.routes import several
-from analysis.tokens.own_layer import layer_of_tap, named_layer
-from analysis.tokens.subject import AUTOMATIC, ROWS, SOURCES
+from analysis.tokens.subject import AUTOMATIC, SOURCES
 
 OPENING, LEAST = 6.0, 1e-300  # seconds; of a sum that is divided by
-ALONG = "share along rows"
 READS, READERS = "the network: what it reads", "the network: who reads it"
 
 
@@ -101,9 +99,10 @@ def scan_folded(
         of two tokens.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
-    own, notes, params = _of_network(tap, params, rng)
+    own, notes, params = own_mixing(tap, params, rng)
     if own is not None and tap.layout.is_pooled:
-        return _network_alone(tap, own, notes, params, progress)
+        aside = () if weights is None else ("Weights of routes are left aside.",)
+        return _network_alone(tap, own, (*notes, *aside), params, progress)
     rows = row_tokens(tap, tap.layout.n_samples, rng, progress)
     at = np.flatnonzero(rows.samples == params.sample)
     if not len(at):
@@ -155,7 +154,7 @@ def _map(tap, maps, used, own, grid, token: int, params, caveats, may=None) -> T
     may = may or {}
     readable = {name: may.get(name, m) != 0 for name, m in used.items()}
     told = tuple(
-        e for name, m in used.items() for e in _estimates(name, m, readable[name], grid, tap.shape[1])
+        e for name, m in used.items() for e in folded_estimates(name, m, readable[name], grid, tap.shape[1])
     )
     shown = [m / max(float(np.abs(m).sum()), LEAST) for m in maps.values()]
     picture = None if own is None or own.picture is None or own.grid is None else own.picture[None]
@@ -164,7 +163,7 @@ def _map(tap, maps, used, own, grid, token: int, params, caveats, may=None) -> T
     return TokenMap(
         title=f"What {place_name(token, grid, written)} of sample {params.sample} reads", samples=np.arange(len(maps)),
         values=np.stack(shown), value_name="share of what is read", grid=None if words else grid, names=tuple(maps),
-        pictures=picture, words=words, estimates=told, reading=_reading(told, token, grid), caveats=caveats,
+        pictures=picture, words=words, estimates=told, reading=folded_reading(told, token, grid), caveats=caveats,
         **asked_place(token, grid[0] * grid[1], grid, words=written),
     )  # fmt: skip
 
@@ -174,57 +173,6 @@ def _refuse(x: np.ndarray, grid) -> None:
         raise InputError(f"a grid of {grid[0]} x {grid[1]} tokens", f"at most {MOST_TOKENS:,} tokens")
     if not np.abs(x).max() > 0:
         raise InputError("rows that are all alike", "tokens that differ from each other")
-
-
-def _of_network(tap, params, rng) -> tuple[Mixing | None, tuple[str, ...], ScanFoldedParams]:
-    """What it mixes, what is to be said of it, and the settings with the layer that is meant."""
-    if params.source == ROWS:
-        return None, (), params
-    try:
-        found = network_mixers(tap, tap.layout.n_samples, rng)
-        own = found.read(found.place(params.sample))
-    except (InputError, NotFound) as error:
-        return None, (f"The network is not run: {str(error).split('. ')[0]}.",), params
-    layer = named_layer(params.layer, layer_of_tap(tap, found.layers), len(own.heads))
-    params = replace(params, layer=layer + 1)
-    if params.layer > len(own.heads):
-        raise NotFound(f"layer {params.layer}", f"1 to {len(own.heads)}")
-    said = (
-        *of_one(found.notes, params.sample),
-        f"The network: {found.what}, {found.layers[params.layer - 1]}, mean of |M| of up to {HEADS}.",
-    )
-    return own, said, params
-
-
-def _estimates(name: str, m: np.ndarray, readable: np.ndarray, grid, d: int) -> list[Estimate]:
-    i, j = np.divmod(np.arange(len(m)), grid[1])
-    down, along = np.abs(i[:, None] - i[None]), np.abs(j[:, None] - j[None])
-    size, readable = np.abs(m), readable.astype(float)
-    out = []
-    for what, of in (("distance read from", np.hypot(down, along)), (ALONG, None)):
-        each, even = (each_token(w, of, down, along) for w in (size, readable))
-        if not len(each) or (of is None and 1 in grid):  # all of a text lies along one row
-            continue
-        out.append(Estimate(f"{what}, {name}", float(each.mean()), null=float(even.mean()), d=d,
-                            n=len(each), interval="none: one sample", null_method="all that is readable, alike",
-                            estimator="mean over tokens of Σ |M| d / Σ |M|",
-                            unit="" if of is None else "cells" if grid[0] > 1 else "tokens"))  # fmt: skip
-    return out
-
-
-def _reading(told, token: int, grid) -> str:
-    asker = place_name(token, grid)
-    e = next((e for e in told if e.name.startswith(ALONG)), None)
-    if e is None:
-        far = told[0]
-        return (
-            f"Drawn is what {asker} reads. Tokens read {far.value:.3g} {far.unit} away on average (read alike "
-            f"{far.null:.3g}), by {far.name.partition(', ')[2]}."
-        )
-    return (
-        f"Drawn is what {asker} reads. Of what tokens read {e.value:.0%} lies along rows (read alike {e.null:.0%}), "
-        f"by {e.name.partition(', ')[2]}."
-    )
 
 
 def _caveats(params, cell: np.ndarray) -> list[str]:
@@ -276,17 +224,10 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="scan_folded",
-        family="tokens",
-        title="A scan folded onto the image",
+        id="scan_folded", family="tokens", title="A scan folded onto the image", version=9, function=scan_folded,
         summary="What one token reads in each scan order, back on the grid, beside what the network itself reads.",
-        version=8,
-        function=scan_folded,
-        params=ScanFoldedParams,
-        result=TokenMap,
-        check=_check,
-        cost=_cost,
-        minimum_rows=4, inputs=1, more_inputs=True, most_inputs=2, roles=("tokens", "weights of routes, if recorded"),
+        params=ScanFoldedParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4, inputs=1, more_inputs=True,
+        most_inputs=2, roles=("tokens", "weights of routes, if recorded"),
         invariance="the order of samples; of routes a factor of all rows",
         papers=("MHS-VM: multi-head scanning for Vision Mamba",
                 "VCMamba: Bridging Convolutions with Multi-Directional Mamba for Efficient Visual Representation",

@@ -9,7 +9,8 @@
 channels of one layer is shown. Of a tap that belongs to no network of scans its rows are scanned instead, forgetting
 half in eight tokens.
 
-Interval: of what is apart the jackknife over groups of samples; of distances Student's t of two means (Welch). Null:
+Interval: of what is apart the jackknife over groups of samples; of distances Student's t over samples, of their
+difference Welch's. Null:
 groups exchanged between samples; a cell is marked where it leaves it at 5 % false discoveries.
 
 When it lies: two means of finitely many samples are always somewhat apart, which the null says and the number does not;
@@ -25,6 +26,7 @@ class-incremental learning"; A. Ali, I. Zimerman & L. Wolf (2024), "The hidden a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -33,7 +35,7 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.two_groups import two_groups
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import against, null_spread
-from analysis.compute.statistics.sample_groups import groups_of, jackknife_half
+from analysis.compute.statistics.sample_groups import groups_of, jackknife_half, mean_interval
 from analysis.compute.statistics.two_means import welch_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -131,10 +133,16 @@ def _estimates(found: ScanMatrices, x, far, second, null, rng) -> tuple[Estimate
                  **null_spread(np.array(moved)), p_value=float(p), null_method=EXCHANGED, n=n, d=d, unit="tokens",
                  estimator="difference of means over samples"),
         *(Estimate(f"distance read from, {name}", float(far[of_it].mean()), null=found.even, n=int(of_it.sum()), d=d,
-                   null_method="all that is readable, alike", unit="tokens", interval="none: told of their difference",
+                   null_method="all that is readable, alike", unit="tokens", **mean_interval(far[of_it], 0.0),
                    estimator="Σ P |t - s|, mean over tokens and samples")
           for name, of_it in ((BASE, ~second), (NOVEL, second))),
     )  # fmt: skip
+
+
+def fewest_marked(tests: int, exchanges: int) -> int:
+    """How many of so many cells have to leave the null together for any to be marked: the k-th smallest of m p-values
+    counts up to k / m of the level, and none is below 1 / (1 + exchanges)."""
+    return max(ceil(tests / (LEVEL * (1 + exchanges)) - 1e-9), 1)
 
 
 def _drawn(found: ScanMatrices, groups, x, own, null, told, params) -> Matrix:
@@ -151,6 +159,12 @@ def _drawn(found: ScanMatrices, groups, x, own, null, told, params) -> Matrix:
         f"Novel classes: {', '.join(groups.names)}.",
         f"{len(x)} samples, {int(second.sum())} of them novel.",
     ]
+    few = fewest_marked(int(read.sum()), len(null))
+    if few > 1 and params.measure == APART:
+        said.append(
+            f"With {len(null)} exchanges p is at least {1 / (1 + len(null)):.2g}: fewer than {few} cells cannot be "
+            "marked."
+        )
     if wide:
         said.append(f"Neighbours of {found.tokens:,} tokens are drawn together, at most {SHOWN}.")
     return Matrix(
@@ -160,7 +174,8 @@ def _drawn(found: ScanMatrices, groups, x, own, null, told, params) -> Matrix:
         null=null.mean(axis=0).reshape(side, side) if params.measure == APART else None, estimates=told,
         reading=f"What a token reads is {by.value:.1%} apart between novel and base classes ({by.null:.1%} where they "
         f"are exchanged, p = {by.p_value:.2g}); {int(sure.sum())} of {int(read.sum())} cells differ beyond that. Novel "
-        f"classes read {told[1].value:+.2g} tokens farther.",
+        f"classes read {abs(told[1].value):.2g} tokens {'farther' if told[1].value > 0 else 'nearer'} "
+        f"(p = {told[1].p_value:.2g}).",
         caveats=(*found.notes, *groups.notes, *said),
     )  # fmt: skip
 
@@ -202,7 +217,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="scan_group_matrices", family="tokens", title="Scan matrices of base and novel classes", version=1,
+        id="scan_group_matrices", family="tokens", title="Scan matrices of base and novel classes", version=2,
         function=scan_group_matrices,
         summary="What tokens read in a selective scan, by group of classes, cell by cell beside exchanged groups.",
         params=ScanGroupMatricesParams, result=Matrix, check=_check, cost=_cost, minimum_rows=FEWEST,

@@ -13,12 +13,12 @@ element in front leads; how far the pooled vector with the elements asked for li
 elements; its cosine with mean, maximum and generalised mean (p = 3, each channel shifted to be positive), each less its
 mean over samples.
 
-Interval: Student's t over samples. Null: of elements in effect Gaussian scores of the same size; of leading channels
-shuffled over the elements of their sample; of growing the mean of as many elements at random, exactly; of cosines the
-other pooling of another sample.
+Interval: Student's t over samples. Null: of elements in effect Gaussian scores with each sample's own spread in each
+channel; of leading channels shuffled over the elements of their sample; of growing the mean of as many elements at
+random, the root of its exact mean square; of cosines the other pooling of another sample.
 
 When it lies: scores are not trained, so large values lead by construction; leading a channel is not mattering to the
-answer; elements that are copies share a weight and none leads.
+answer; elements that are copies share a weight and none of them leads.
 
 Cost: O(n T d).
 
@@ -41,10 +41,16 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.attentive_sets import attentive, set_weights, standard_scores
 from analysis.tokens.pooling.drawn_sample import place_in, sets_with
 from analysis.tokens.pooling.effective import effective
-from analysis.tokens.pooling.generalised_mean import SHIFT, generalised_mean, made_positive
+from analysis.tokens.pooling.set_numbers import (
+    cosines,
+    evenness,
+    front,
+    gaussian_like,
+    grown,
+    leaders,
+    pooled,
+)
 from analysis.tokens.pooling.token_sets import RUN, TokenSets
-
-MEAN, MOST, GEM, POWER = "mean", "maximum", "generalised mean", 3.0
 
 
 @dataclass(frozen=True)
@@ -123,69 +129,26 @@ def _ordered(weight: np.ndarray, most: int):
     return shown, np.lexsort((by, lead)), said if len(shown) < weight.shape[1] else []
 
 
-def pooled(x: np.ndarray, scores: np.ndarray, present: np.ndarray) -> dict[str, np.ndarray]:
-    """(n, d) by each of the other poolings."""
-    positive = made_positive(x, present, SHIFT, 1e-3)[0]
-    return {
-        MEAN: x.sum(axis=1) / present.sum(axis=1)[:, None],
-        MOST: np.where(present[..., None], x, -np.inf).max(axis=1),
-        GEM: generalised_mean(positive, POWER, present),
-    }
-
-
-def grown(sets: TokenSets, scores: np.ndarray, share: float, rng) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) distance of the pooled vector with a share of the elements, at random, from that of all, in spreads of the
-    elements of a sample; and (n,) what the mean of as many would have (root of the exact mean square)."""
-    t = sets.present.sum(axis=1)
-    size = np.maximum(np.rint(share * t), 1).astype(int)
-    rank = np.where(sets.present, rng.random(sets.present.shape), 2.0).argsort(axis=1).argsort(axis=1)
-    part, whole = (attentive(sets.x, scores, p) for p in (rank < size[:, None], sets.present))
-    spread = (np.square(sets.x - sets.mean[:, None]).sum(axis=2) * sets.present).sum(axis=1) / t
-    away = np.square(part - whole).sum(axis=1)
-    least = 1e-20 * np.square(whole).sum(axis=1)
-    return (np.sqrt(np.where(spread > least, away / np.where(spread > least, spread, 1.0), 0.0)),
-            np.sqrt((t - size) / (size * np.maximum(t - 1, 1))))  # fmt: skip
-
-
-def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    size = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.where(size > 0, np.einsum("nd,nd->n", a, b) / np.where(size > 0, size, 1.0), 0.0)
-
-
-def _even(weight: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """(n,) elements in effect over their number, mean over channels, of (n, T, d)."""
-    n, t, d = weight.shape
-    return effective(weight.transpose(0, 2, 1).reshape(-1, t)).reshape(n, d).mean(axis=1) / present.sum(
-        axis=1
-    )
-
-
-def front(scores: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """(n,) share of channels that the element which leads most of them leads."""
-    lead = np.where(present[..., None], scores, -np.inf).argmax(axis=1)
-    return np.array([np.bincount(row).max() / len(row) for row in lead])
-
-
 def _estimates(sets: TokenSets, scores, share: float, params, d: int, rng) -> tuple[Estimate, ...]:
     x, here, facts = sets.x, sets.present, {"n": sets.n, "d": d}
-    noise = params.sharpness * rng.standard_normal(scores.shape)
+    noise = gaussian_like(scores, here, rng)
     mixed = scores.copy()
     for i, row in enumerate(here):
         mixed[i, row] = rng.permuted(scores[i, row], axis=0)
     away, exact = grown(sets, scores, share, rng)
     out = [
-        ("elements in effect of a channel", _even(set_weights(scores, here), here),
-         _even(set_weights(noise, here), here), "Gaussian scores", "exp of the entropy over their number", 0.0, 1.0),
+        ("elements in effect of a channel", evenness(set_weights(scores, here), here),
+         evenness(set_weights(noise, here), here), "Gaussian scores of the same spread",
+         "exp of the entropy over their number", 0.0, 1.0),
         ("channels led by the element in front", front(scores, here), front(mixed, here),
          "channels shuffled over the elements of a sample", "share of channels", 0.0, 1.0),
         (f"distance from all elements with {share:.0%} of them", away, exact,
-         "the mean of as many, exactly", "in spreads of the elements", 0.0, np.inf),
+         "the mean of as many, root of its exact mean square", "in spreads of the elements", 0.0, np.inf),
     ]  # fmt: skip
     own, order = attentive(x, scores, here), rng.permutation(sets.n)
     partner = order[np.argsort(np.roll(order, 1))]  # no sample is its own
-    for name, other in pooled(x, scores, here).items():
-        out.append((f"cosine with the {name}", _cosines(own, other), _cosines(own, other[partner]),
+    for name, other in pooled(x, here).items():
+        out.append((f"cosine with the {name}", cosines(own, other), cosines(own, other[partner]),
                     "the other pooling of another sample", "each less its mean over samples", -1.0, 1.0))  # fmt: skip
     return tuple(
         Estimate(name, float(v.mean()), **mean_interval(v, low, high), null=float(null.mean()), null_method=how,
@@ -196,8 +159,13 @@ def _estimates(sets: TokenSets, scores, share: float, params, d: int, rng) -> tu
 
 def _matrix(tap, sample, here, every, weight, shown, order, told, notes) -> Matrix:
     t, names = len(weight), getattr(tap, "unit_names", ()) or ()
-    lead = np.bincount(weight.argmax(axis=0), minlength=t)
+    lead = np.bincount(leaders(weight)[leaders(weight) >= 0], minlength=t)
     best = int(lead.argmax())
+    ahead = (
+        f"element {here[best]} leads most channels that are drawn, {lead[best]} of {len(shown)}"
+        if lead[best]
+        else "no element leads a channel that is drawn"
+    )
     some = f"{t} of {every}" if t < every else f"all {t}"
     return Matrix(
         title=f"Weights of the elements of sample {sample} in every channel", values=weight,
@@ -206,17 +174,16 @@ def _matrix(tap, sample, here, every, weight, shown, order, told, notes) -> Matr
         value_name="weight (columns sum to 1)", column_order=order, null=np.full(weight.shape, 1 / t),
         limits=(0.0, float(weight.max())), estimates=told, caveats=notes,
         reading=(
-            f"With {some} elements, element {here[best]} leads most channels that are drawn, {lead[best]} of "
-            f"{len(shown)}. Over samples {told[0].value:.0%} of the elements count in effect in a channel (Gaussian "
-            f"scores {told[0].null:.0%}), and the element in front leads {told[1].value:.0%} of the channels (shuffled "
-            f"{told[1].null:.0%})."
+            f"With {some} elements, {ahead}. Over samples {told[0].value:.0%} of the elements count in effect in a "
+            f"channel (Gaussian scores {told[0].null:.0%}), and the element in front leads {told[1].value:.0%} of the "
+            f"channels (shuffled {told[1].null:.0%})."
         ),
     )  # fmt: skip
 
 
 def _cost(shapes, params: SetWeightMapParams) -> Cost:
     (n, d), m = shapes[0], machine()
-    rows = min(n, params.maximum_samples * RUN)
+    rows = min(n, params.maximum_samples * RUN * 16)
     held = 8.0 * rows * d * 9.0
     return Cost(0.02 + m.seconds(moved=held * 8 + 8.0 * n * d, calls=60.0), held)
 
@@ -239,6 +206,7 @@ def _check() -> tuple[CheckLine, ...]:
         CheckLine("scores 1 and -1: weight", 1 / (1 + np.exp(-2)), float(found(two, 2).values[0, 0]), 1e-12),
         CheckLine("equal scores: 1 / T", 1 / 6, float(none.values.max()), 1e-12),
         CheckLine("equal scores: the mean", 1.0, by["cosine with the mean"], 1e-12),
+        CheckLine("equal scores: none leads", 0.0, by["channels led by the element in front"], 0.0),
         CheckLine("one element: all of it", 1.0, float(found(x.reshape(-1, 4), 6, elements=1).values.min()), 0.0),
         CheckLine("another order: other lines", 0.0, float(np.abs(plain.values - turned.values[::-1]).max()), 1e-12),
         CheckLine("another order: same numbers", plain.estimates[3].value, turned.estimates[3].value, 1e-12),
@@ -249,7 +217,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="set_weight_map", family="tokens", title="Weights of elements by channel", version=1,
+        id="set_weight_map", family="tokens", title="Weights of elements by channel", version=2,
         function=set_weight_map,
         summary="Attentive aggregation of a set: the softmax weight of every element in every channel, as it grows.",
         params=SetWeightMapParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -33,19 +33,19 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.rows.checkpoint_steps import checkpoint_steps
 from analysis.compute.rows.tap_names import checkpoint_names
-from analysis.compute.statistics.sample_groups import jackknife_half
 from analysis.errors import InputError, NotFound
-from analysis.results import Curve, Estimate
+from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import ssm
-from analysis.tokens.mixers.drift_told import drift_estimates, drift_reading, spread
-from analysis.tokens.mixers.mode_paths import Paths, followed, paths_of, random_walk
+from analysis.tokens.mixers.drift_fitted import FIRST, fitted_drift
+from analysis.tokens.mixers.drift_told import drift_estimates, drift_reading
+from analysis.tokens.mixers.mode_paths import Paths, paths_of, random_walk
 from analysis.tokens.mixers.state_spaces import Spaces, state_spaces
 from analysis.tokens.own_layer import layer_of_tap, named_layer
 
-FIRST, FAMILY = "the first checkpoint", "the family that it started from"
+FAMILY = "the family that it started from"
 LAYERS, MODES = "mean of each layer", "each mode of a layer"
-SHOWN, FIT = 12, "fitted recurrence"  # lines
+SHOWN = 12  # lines
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def ssm_drift(*taps, params: SsmDriftParams = SsmDriftParams(), rng=None, progre
     if any(one.fitted for one in found):
         _refuse_mixed(found, names)
         progress(0.9, "following poles")
-        made = _of_fits(found, names)
+        made = fitted_drift(found, names)
+        said += _aside(params)
     else:
         progress(0.8, "following modes")
         every, more = _common(found, names)
@@ -151,9 +152,8 @@ def _of_weights(every: list[Paths], own: int | None, names, params, rng) -> dict
     if left:
         said.append(f"{len(series)} of {left + len(series)} {total} are drawn; numbers are of all.")
     if params.since == FAMILY:
-        said.append(
-            f"The family nearest to {names[0]} is {every[0].family}: the checkpoint does not say where it began."
-        )
+        families = ", ".join(dict.fromkeys(p.family for p in every))
+        said.append(f"Nearest to {names[0]} is {families}: the checkpoint does not say where it began.")
     return {
         "title": f"Drift of modes from {names[0]} to {names[-1]}{of}", "series": series, "null": null,
         "y_name": "drift of modes (1 / time)", "estimates": told,
@@ -161,39 +161,11 @@ def _of_weights(every: list[Paths], own: int | None, names, params, rng) -> dict
     }  # fmt: skip
 
 
-# ---------------------------------------------------------------------------- of fits
-def _of_fits(found: list[Spaces], names) -> dict:
-    fits = [one.fitted for one in found]
-    most = min(one.whole.a.shape[1] for one in fits)
-    line = drift_of([f.whole for f in fits], most)
-    chance = np.array([drift_of(each, most) for each in zip(*(f.chance for f in fits), strict=True)])
-    half, same = None, len({len(f.without) for f in fits}) == 1 and len({f.samples for f in fits}) == 1
-    if same:
-        half = jackknife_half(
-            np.array([drift_of(each, most) for each in zip(*(f.without for f in fits), strict=True)])
-        )
-    ends = {"interval": "none: checkpoints of different samples"} if half is None else {
-        "low": max(float(line[-1] - half[-1]), 0.0), "high": float(line[-1] + half[-1]),
-        "interval": "jackknife over groups of samples"}  # fmt: skip
-    told = Estimate(f"drift from {FIRST} at {names[-1]}", float(line[-1]), **ends, **spread(chance[:, -1]),
-                    null_method=f"tokens in random order, {len(chance)} draws", n=fits[0].samples, d=found[0].units,
-                    estimator="mean over poles in the plane of one step, least squares of the next token")  # fmt: skip
-    bands = {} if half is None else {"low": {FIT: np.maximum(line - half, 0)}, "high": {FIT: line + half}}
-    return {
-        "title": f"Drift of poles from {names[0]} to {names[-1]}", "y_name": "drift of poles, one step",
-        "series": {FIT: line}, "null": {FIT: chance.mean(axis=0)}, **bands,
-        "estimates": (told,), "caveats": (f"The {most} largest poles of each checkpoint are compared.",
-                                          "A fit has no family: drift is from the first checkpoint."),
-        "reading": f"Poles of the fitted recurrence lie {told.value:.3g} from those of {names[0]} at {names[-1]} "
-                   f"(tokens in random order: {told.null:.3g}).",
-    }  # fmt: skip
-
-
-def drift_of(spaces, most: int) -> np.ndarray:
-    """(S,) mean distance of the `most` largest poles Ā from those of the first."""
-    poles = [np.exp(s.a[0] * s.step[0]) for s in spaces]
-    at = followed([p[np.argsort(-np.abs(p), kind="stable")[:most]][None] for p in poles])
-    return np.abs(at - at[0]).mean(axis=(1, 2))
+def _aside(params) -> list[str]:
+    """What was asked for that a fit does not have."""
+    asked = [what for what, said in (("lines of single modes", params.show == MODES), ("a layer", params.layer))
+             if said]  # fmt: skip
+    return [f"A fit has no layers: {' and '.join(asked)} asked for are left aside."] if asked else []
 
 
 def _cost(shapes, params: SsmDriftParams) -> Cost:
@@ -255,7 +227,7 @@ def _turning(angle: float) -> ArrayActivations:
 
 METHODS = (
     Method(
-        id="ssm_drift", family="tokens", title="Drift of state-space modes over training", version=1,
+        id="ssm_drift", family="tokens", title="Drift of state-space modes over training", version=2,
         function=ssm_drift,
         summary="How far modes moved from where they began, checkpoint by checkpoint, and whether it was one way.",
         params=SsmDriftParams, result=Curve, check=_check, cost=_cost, inputs=2, more_inputs=True,

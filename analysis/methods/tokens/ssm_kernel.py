@@ -32,12 +32,20 @@ import numpy as np
 
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
-from analysis.errors import InputError
 from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import ssm
-from analysis.tokens.mixers.measures import half_of
 from analysis.tokens.mixers.reading import Mixers
+from analysis.tokens.mixers.responses import (
+    FREQUENCY,
+    IMPULSE,
+    by_memory,
+    finite_kernel,
+    memory,
+    named_in_layer,
+    response,
+    response_axis,
+)
 from analysis.tokens.mixers.run_time import (
     CAPTURED,
     SAMPLES_HELP,
@@ -50,9 +58,6 @@ from analysis.tokens.mixers.run_time import (
 )
 from analysis.tokens.mixers.state_spaces import Spaces, start_of, state_spaces
 from analysis.tokens.own_layer import layer_of_tap, named_layer
-
-IMPULSE, FREQUENCY = "impulse response", "frequency response"
-RANKED = ("least memory", "middle memory", "most memory")
 
 
 @dataclass(frozen=True)
@@ -101,16 +106,16 @@ def ssm_kernel(
         params = replace(params, way=ssm.ZOH)
     own = layer_of_tap(tap, [space.name for space in found.spaces])
     space = found.layer(named_layer(params.layer, own, len(found.spaces)))
-    own = _finite(ssm.kernel(space, params.lags, params.way))
-    chosen = _chosen(own)
+    own = finite_kernel(ssm.kernel(space, params.lags, params.way))
+    chosen = by_memory(own)
     null = _null(found, space, params)
-    x, name = _axis(params)
+    x, name = response_axis(params)
     told = _estimates(found, space, params)
     return Curve(
         title=f"{params.show.capitalize()} of {space.name}", x=x, x_name=name,
         y_name="K" if params.show == IMPULSE else "size of the answer",
-        series={label: _shown(own[h], params.show) for label, h in chosen.items()},
-        null={label: _shown(null[h], params.show) for label, h in chosen.items()},
+        series={label: response(own[h], params.show) for label, h in chosen.items()},
+        null={label: response(null[h], params.show) for label, h in chosen.items()},
         estimates=told, reading=_reading(told, params, found.fitted is not None),
         caveats=(*found.notes, *_caveats(own, params)),
     )  # fmt: skip
@@ -127,13 +132,13 @@ def at_run_time(scans: Mixers, layer: int, params, progress=no_progress) -> Curv
     sums, first = (np.nansum(np.abs(x), axis=2).mean(axis=1) for x in (found.own, found.null))
     told = (over_samples("memory: half of |K|", each, begun, scans.units, "tokens", 0.0),
             over_samples("sum of |K|", sums, first, scans.units, least=0.0))  # fmt: skip
-    chosen = _chosen(own)
-    x, name = _axis(params)
+    chosen = by_memory(own)
+    x, name = response_axis(params)
     return Curve(
         title=f"{params.show.capitalize()} of {found.name}, at run time", x=x, x_name=name,
         y_name="K" if params.show == IMPULSE else "size of the answer",
-        series={label: _shown(own[h], params.show) for label, h in _of_layer(chosen, found.channels).items()},
-        null={label: _shown(null[h], params.show) for label, h in _of_layer(chosen, found.channels).items()},
+        series={label: response(own[h], params.show) for label, h in named_in_layer(chosen, found.channels).items()},
+        null={label: response(null[h], params.show) for label, h in named_in_layer(chosen, found.channels).items()},
         estimates=told,
         reading=f"Half of the answer lies within {told[0].value:.3g} tokens on average over channels, places and "
                 f"samples (with the rates that modes start with: {told[0].null:.3g}).",
@@ -143,45 +148,10 @@ def at_run_time(scans: Mixers, layer: int, params, progress=no_progress) -> Curv
     )  # fmt: skip
 
 
-def _of_layer(chosen: dict[str, int], channels: np.ndarray) -> dict[str, int]:
-    """The same lines, named by the channels of the layer."""
-    return {f"{label.partition(' (')[0]} (channel {channels[h] + 1})": h for label, h in chosen.items()}
-
-
-def _finite(kernel: np.ndarray) -> np.ndarray:
-    if not np.isfinite(kernel).all():
-        raise InputError("a kernel that grows beyond all numbers", "stable modes, or fewer lags")
-    return kernel
-
-
-def _chosen(kernels: np.ndarray) -> dict[str, int]:
-    """Channels by what they are called."""
-    if len(kernels) == 1:
-        return {"impulse": 0}
-    order = np.argsort(memory(kernels), kind="stable")
-    found = {name: int(order[at]) for name, at in zip(RANKED, (0, len(order) // 2, -1), strict=True)}
-    return {f"{name} (channel {h + 1})": h for name, h in found.items()}
-
-
-def memory(kernels: np.ndarray) -> np.ndarray:
-    """(H,) lag within which half of Σ |K| lies; 0 of a kernel of zeros."""
-    return np.array([half_of(np.abs(k)) if np.abs(k).any() else 0.0 for k in kernels])
-
-
 def _null(found: Spaces, space: ssm.StateSpace, params) -> np.ndarray:
     if found.fitted:
         return np.mean([ssm.kernel(s, params.lags, params.way) for s in found.fitted.chance], axis=0)
     return ssm.kernel(start_of(space)[1], params.lags, params.way)
-
-
-def _axis(params) -> tuple[np.ndarray, str]:
-    if params.show == IMPULSE:
-        return np.arange(params.lags, dtype=float), "lag (tokens)"
-    return np.fft.rfftfreq(params.lags), "frequency (cycles per token)"
-
-
-def _shown(kernel: np.ndarray, show: str) -> np.ndarray:
-    return kernel if show == IMPULSE else np.abs(np.fft.rfft(kernel))
 
 
 def _estimates(found: Spaces, space: ssm.StateSpace, params) -> tuple:

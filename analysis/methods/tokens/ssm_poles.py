@@ -39,6 +39,7 @@ from analysis.compute.machine import machine
 from analysis.results import Scatter
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import ssm
+from analysis.tokens.mixers.pole_plane import CONTINUOUS, DISCRETE, DRIFT, modes_in_plane, plane_guides
 from analysis.tokens.mixers.reading import Mixers
 from analysis.tokens.mixers.run_time import (
     CAPTURED,
@@ -51,12 +52,9 @@ from analysis.tokens.mixers.run_time import (
     run_time_notes,
     scans_at_run_time,
 )
-from analysis.tokens.mixers.state_spaces import NEVER, Spaces, largest, slowest, start_of, state_spaces
+from analysis.tokens.mixers.state_spaces import Spaces, largest, slowest, start_of, state_spaces
 
-CONTINUOUS, DISCRETE = "A, continuous", "Ā = exp(Δ A), one step"
 MOST = 4000  # modes that are drawn
-DRIFT = "drift from the start"
-ROUND = np.linspace(0, 2 * np.pi, 181)
 ROUNDING = 1e-6  # of weights in single precision
 STILL = 1e-3  # of a mode that has not moved, as far as float32 weights tell
 
@@ -99,7 +97,7 @@ def ssm_poles(
     else:
         found, told = _at_run_time(scans, progress)
     progress(1.0, "done")
-    parts = [_modes(s, params.plane) for s in found.spaces]
+    parts = [modes_in_plane(s, params.plane) for s in found.spaces]
     columns = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
     place = columns.pop("place")
     some = np.unique(np.linspace(0, len(place) - 1, min(len(place), MOST)).round().astype(int))
@@ -108,7 +106,7 @@ def ssm_poles(
         positions=np.column_stack([place.real, place.imag])[some],
         rows=np.arange(len(some)), of="modes", axes=("real part", "imaginary part"),
         columns={k: v[some] for k, v in columns.items()}, colour="half-life (steps)",
-        guides=_guides(found, params.plane), estimates=told, reading=_reading(found, told),
+        guides=plane_guides(found, params.plane), estimates=told, reading=_reading(found, told),
         caveats=(*found.notes, *_caveats(found, len(place), len(some))),
     )  # fmt: skip
 
@@ -128,36 +126,6 @@ def _at_run_time(scans: Mixers, progress) -> tuple[Spaces, tuple]:
             for name, number, unit in (("size of the slowest mode", largest, ""),
                                        ("half-life of the slowest mode", slowest, "steps"))]  # fmt: skip
     return found, (*told, found.estimate(DRIFT, _drift))
-
-
-def _modes(space: ssm.StateSpace, plane: str) -> dict[str, np.ndarray]:
-    h, n = space.a.shape
-    turn = ssm.discrete(space)[0]
-    _, drift = ssm.nearest_start(space.a)
-    return {
-        "place": (space.a if plane == CONTINUOUS else turn).ravel(),
-        "half-life (steps)": np.minimum(ssm.half_lives(space), NEVER).ravel(),
-        "size of Ā": np.abs(turn).ravel(),
-        DRIFT: drift.ravel(),
-        "channel": np.repeat(np.arange(1, h + 1), n),
-        "layer": np.full(h * n, space.name),
-    }
-
-
-def _guides(found: Spaces, plane: str) -> dict[str, np.ndarray]:
-    if plane == DISCRETE:
-        return {"unit circle": np.column_stack([np.cos(ROUND), np.sin(ROUND)])}
-    reach = max(float(np.abs(s.a.imag).max()) for s in found.spaces) or 1.0
-    guides = {"Re A = 0": np.array([[0.0, -reach], [0.0, reach]])}
-    if found.fitted:
-        return guides
-    modes = found.spaces[0].a.shape[1]
-    for family in ssm.FAMILIES if modes > 1 else ():
-        start = ssm.started(family, modes)
-        start = start[np.abs(start.imag) <= 2 * reach + 1]
-        if len(start) > 1:
-            guides[f"start of {family}"] = np.column_stack([start.real, start.imag])
-    return guides
 
 
 def _drift(space: ssm.StateSpace) -> np.ndarray:

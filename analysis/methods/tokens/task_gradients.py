@@ -15,7 +15,7 @@ where the interval does not reach over the border.
 
 When it lies: after training gradients are small and mostly noise; S and the verdict are of one layer, and a small
 overlap in each is not a small one of the network; a network that never saw the new classes has other gradients than one
-that has; classes are no tasks where they need the same features.
+that has; classes are no tasks where they need the same features; a head with the weights of the embeddings is left out.
 
 Cost: a pass forward and back of each sample; O(d³) for each layer, group and exchange.
 
@@ -163,7 +163,10 @@ def _cost(shapes, params: TaskGradientsParams) -> Cost:
     seconds = m.seconds(
         flops64=(params.exchanges + 12.0) * 10.0 * d**3 + 4.0 * some * d * d, moved=8.0 * n * d
     )
-    return Cost(OPENING + seconds, 8.0 * (22.0 * d * d + 4.0 * some * d) + 1e5, 2 * some)
+    held = (
+        8.0 * (22.0 * d * d + 4.0 * some * d) + 1e5
+    )  # of a network its own memory and up to 2 GiB come on top
+    return Cost(OPENING + seconds, held, 2 * some)
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -201,7 +204,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="task_gradients", family="tokens", title="A new task's gradients, layer by layer", version=1,
+        id="task_gradients", family="tokens", title="A new task's gradients, layer by layer", version=2,
         function=task_gradients,
         summary="The network's own gradients of two groups of classes: interference, free, or a chance to help.",
         params=TaskGradientsParams, result=Table, check=_check, cost=_cost, minimum_rows=FEWEST,

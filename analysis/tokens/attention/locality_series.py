@@ -31,7 +31,8 @@ class Series:
 
     @property
     def paired(self) -> bool:
-        return all(np.array_equal(s, self.samples[0]) for s in self.samples)
+        alike = all(np.array_equal(s, self.samples[0]) for s in self.samples)
+        return alike and len({f.shape for f in self.far}) == 1  # a sample without places is left out of one
 
 
 def locality_estimates(found: Series, names) -> tuple[Estimate, ...]:

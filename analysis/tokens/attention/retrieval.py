@@ -206,3 +206,18 @@ def rank_of_known(scores: np.ndarray, known: np.ndarray) -> float:
     """Place of the best known sentence, 1 the first; among equals the middle of them."""
     best = scores[known].max()
     return float((scores > best).sum() + 1 + ((scores == best).sum() - (scores[known] == best).sum()) / 2)
+
+
+def strip(trial: Trial, mass: np.ndarray, null: np.ndarray, window: int, top: int) -> np.ndarray:
+    """(4, T) what is drawn of one sample."""
+    end, values = int(trial.sentences[-1, 1]), np.zeros((4, len(mass)))
+    got, usual = (smoothed(x[:end], min(window, end)) for x in (mass, null))
+    values[0, :end] = got / np.maximum(usual, 1e-12)
+    scores, _ = sentence_scores(trial, mass, null, window)
+    order = np.argsort(np.argsort(-scores, kind="stable"), kind="stable")
+    for s, (first, stop) in enumerate(trial.sentences):
+        values[1, first:stop] = scores[s]
+        values[2, first:stop] = max(top - order[s], 0) / top
+        values[3, first:stop] = 0.5 * (s in trial.known)
+    values[3, trial.asks] = 1
+    return values

@@ -47,11 +47,11 @@ def _entropies(counts: np.ndarray) -> np.ndarray:
 
 
 def counted(
-    coder: Coder, x: np.ndarray, rows: np.ndarray, group: np.ndarray, steps, turned: bool, told
+    coder: Coder, x: np.ndarray, rows: np.ndarray, group: np.ndarray, groups: int, steps, turned: bool, told
 ) -> Counted:
-    """Of rows x (m, d), their numbers `rows` in the tap and `group` (m,); `steps` in `coder.size`. Steps so fine that a
-    unit has more values than a tenth of the rows are left out, after the first four."""
-    groups, counts, error = int(group.max()) + 1, [], []
+    """Of rows x (m, d), their numbers `rows` in the tap and `group` (m,) of `groups`; `steps` in `coder.size`. Steps so
+    fine that a unit has more values than a tenth of the rows are left out, after the first four."""
+    counts, error = [], []
     size = np.bincount(group, np.square(x - coder.mean[coder.half[coder.owner[rows]]]).sum(axis=1), groups)
     for k, step in enumerate(steps):
         told(k / len(steps))

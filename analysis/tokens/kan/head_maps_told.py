@@ -19,6 +19,14 @@ def explained(x: np.ndarray, y: np.ndarray) -> float:
     return 1 - float(np.square(y - best_exponential(x, y) * np.exp(x)).sum()) / total if total > 0 else 0.0
 
 
+def share_words(share: float) -> str:
+    """In per cent, with the digits that a small one has: nothing that is there is called 0 %."""
+    if share <= 0:
+        return "0 %"
+    return f"{share:.0%}".replace("%", " %") if share >= 0.095 else f"{100 * share:.2g} %" if share >= 1e-4 \
+        else "below 0.01 %"  # fmt: skip
+
+
 def of_head(name: str, x, own: np.ndarray, others: list[np.ndarray]) -> list[Estimate]:
     facts = {"interval": "none: weights are no sample", "n": own.shape[1], "d": own.shape[0], "unit": "share",
              "null_method": f"coefficients in random order, {len(others)} draws"}  # fmt: skip

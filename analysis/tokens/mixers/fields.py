@@ -44,10 +44,15 @@ def measured(maps: np.ndarray, place: tuple[float, float] = (0.5, 0.5)) -> np.nd
     return np.stack([far, down, across, ratio, half, row, behind], axis=1)
 
 
-def raster(x: np.ndarray, grid: tuple[int, int], place: tuple[float, float], forgets: float) -> np.ndarray:
+def raster(
+    x: np.ndarray, grid: tuple[int, int], place: tuple[float, float], forgets: float,
+    there: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
     """(rows, columns) of sum 1: squared weights with which a scan by rows, B = x, C = x / √d, that forgets half in so
-    many cells, reads the cells x (rows * columns, d) at a place. What is read is centred and of unit size."""
-    x = x - x.mean(axis=0)
+    many cells, reads the cells x (rows * columns, d) at a place. What is read is centred and of unit size; of cells
+    that are not `there` (rows * columns,) bool nothing is read."""
+    there = np.ones(len(x), bool) if there is None else there
+    x = np.where(there[:, None], x - x[there].mean(axis=0), 0.0)
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300)
     row, column = cell_at(place, grid)
     p = row * grid[1] + column
@@ -55,7 +60,7 @@ def raster(x: np.ndarray, grid: tuple[int, int], place: tuple[float, float], for
         np.arange(len(x)) <= p, (x @ x[p]) * 0.5 ** (np.abs(p - np.arange(len(x))) / forgets), 0.0
     )
     if not weight.any():
-        weight[p] = 1.0  # a picture of one colour: the place alone
+        weight[p] = 1.0  # a picture of one colour, or no token at the place: the place alone
     return (np.square(weight) / np.square(weight).sum()).reshape(grid)
 
 

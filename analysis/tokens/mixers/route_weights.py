@@ -63,6 +63,7 @@ def route_weights_of(
     shares, kind = normalised(np.concatenate(blocks), heads)
     shares = shares.mean(axis=1) if head is None else shares[:, head - 1]
     samples, of = np.unique(np.concatenate(owner), return_inverse=True)
+    refuse_few(tap.name, len(samples), fewest, "sample(s) of finite rows")
     total = np.zeros((len(samples), shares.shape[1]))
     np.add.at(total, of, shares)
     told = {LOGITS: ("Weights leave 0 to 1: they are read as logits, and their softmax is shown.",),
@@ -87,9 +88,14 @@ def named_routes(units: tuple[str, ...], asked: str) -> tuple[tuple[str, ...], t
         found = tuple(_known(part) for part in asked.split(";") if part.strip())
         if len(found) != count:
             raise ParameterError(f"{len(found)} routes, {asked!r}", f"{count}, one for each weight")
+        if len(set(found)) < count:
+            raise ParameterError(
+                f"a route that is named twice, {asked!r}", "a name of its own for each weight"
+            )
         return found, ()
-    if not all(u.isdigit() for u in units):
-        return tuple(map(_known, units)), ()
+    named = tuple(map(_known, units))
+    if len(set(named)) == count and not all(u.isdigit() for u in units):
+        return named, ()
     if count in USUAL:
         return USUAL[count], (f"{NAMED}{'; '.join(USUAL[count])}.",)
     return tuple(f"route {i + 1}" for i in range(count)), ()

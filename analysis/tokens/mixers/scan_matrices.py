@@ -56,6 +56,8 @@ def scan_matrices(tap, maximum: int, layer: int | None, source: str, rng, progre
     if tokens < 2:
         raise NotEnoughData(f"samples of {tokens} token(s)", "at least two")
     notes = (*why, *found.notes)
+    if own.heads[at] > HEADS:
+        notes = (*notes, f"Shown is the mean over {HEADS} of {own.heads[at]} channels, evenly spread.")
     if any(len(m) > tokens for m in every):
         notes = (*notes, f"Samples have unlike lengths: the first {tokens} tokens of each are compared.")
     every = [shares_of(m[:tokens, :tokens]) for m in every]

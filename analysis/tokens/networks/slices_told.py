@@ -38,10 +38,16 @@ def slice_estimates(weights: int, path: PathComponents, x, made, names) -> tuple
 
 
 def bent_at(x: np.ndarray, loss: np.ndarray, at: int) -> np.ndarray:
-    """(n,) second derivative at a place of losses (places, n), by the parabola through it and its neighbours."""
-    at = min(max(at, 1), len(x) - 2)
-    a, b = x[at] - x[at - 1], x[at + 1] - x[at]
-    return 2 * ((loss[at + 1] - loss[at]) / b - (loss[at] - loss[at - 1]) / a) / (a + b)
+    """(n,) second derivative at a place of losses (places, n), by the parabola through it and its neighbours; those
+    nearer than a hundredth of the slice, where checkpoints hardly differ, tell more of rounding than of the loss."""
+    far = (x[-1] - x[0]) / 100
+    at = min(
+        max(at, int(np.searchsorted(x, x[0] + far))), int(np.searchsorted(x, x[-1] - far, side="right")) - 1
+    )
+    below = int(np.searchsorted(x, x[at] - far, side="right")) - 1
+    above = int(np.searchsorted(x, x[at] + far))
+    a, b = x[at] - x[below], x[above] - x[at]
+    return 2 * ((loss[above] - loss[at]) / b - (loss[at] - loss[below]) / a) / (a + b)
 
 
 def slice_reading(told, names) -> str:

@@ -30,3 +30,8 @@ def usual_distance(table: np.ndarray, rng: np.random.Generator) -> float:
         square[i] = np.inf
         found.append(np.sqrt(square.min()))
     return max(float(np.median(found)), 1e-12)
+
+
+def usual_of(words: int) -> tuple[str, ...]:
+    """Of how many words that is, where it is not of all."""
+    return (f"How far words lie apart is of {AMONG:,} of {words:,}, at random.",) if words > AMONG else ()

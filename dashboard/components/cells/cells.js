@@ -7,7 +7,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const [h, w] = data.grid, chosen = new Set(data.chosen);
   const frame = make("div", { class: "frame" }, data.image ? make("img", { src: data.image, alt: "" }) : null);
   if (!data.image) frame.style.aspectRatio = `${w} / ${h}`;
-  const text = make("span"), back = make("button", { type: "button", onclick: () => { chosen.clear(); show(); send(); } }, "Show all");
+  const text = make("span"), back = make("button", { type: "button", onclick: () => { chosen.clear(); show(); cells[0].focus(); send(); } }, "Show all");
   const box = make("div", { class: "cell-box" }, frame, make("div", { class: "below" }, text, back));
   const cells = data.names.map((name, k) => {
     const style = `left:${(100 * (k % w)) / w}%;top:${(100 * Math.floor(k / w)) / h}%;width:${100 / w}%;height:${100 / h}%`;
@@ -46,8 +46,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     put(+k, !chosen.has(+k));
     send();
   };
-  const old = parentElement.querySelector(".cell-box");
+  const old = parentElement.querySelector(".cell-box"), held = old?.getRootNode().activeElement;
+  const at = old?.contains(held) ? held.dataset.cell ?? "none" : null; // whoever paints by keys goes on where she was
   old ? old.replaceWith(box) : parentElement.append(box);
   show();
+  if (at !== null) (cells[at] ?? cells[0])?.focus({ preventScroll: true });
   return () => box.remove();
 }
