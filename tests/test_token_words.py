@@ -60,9 +60,6 @@ def test_a_mixer_says_what_rows_and_columns_are(rng):
 
 def test_heads_that_pay_what_softmax_pays_are_not_told_apart_by_rounding(rng):
     found = head_functions(rng.standard_normal((160, 6)))
-        found.reading
-        == "Every head drawn pays what softmax pays. Rows sum to 1, 0.0% of the mass is negative."
-    )
     assert all(rounded(e).value == 0 for e in found.estimates)
 
 
