@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LONGEST = 8000  # characters of one URL value that are looked at
 WORKSPACE = "ws"  # of the URL, on a host of several
-_PAGE, _KEPT, _TAP, _KNOWN = "page", "kept", "tap", "known"
+_PAGE, _KEPT, _TAP, _KNOWN, _MISSING = "page", "kept", "tap", "known", "missing_tap"
 OF_LINKS = ("link", "then", "tour", "step", WORKSPACE)  # of how one came here, not of what the page shows
 
 
@@ -100,10 +100,19 @@ def current_tap() -> tuple[str, str] | None:
         return None
     last = get(_TAP)
     reference = param(_TAP, last if last in known else opening_tap(known), known)
+    asked = param(_TAP, "")
+    if asked and asked not in known:
+        put(_MISSING, (asked, reference))
     put(_TAP, reference)
     set_params(tap=reference)
     store, _, tap = reference.partition(":")
     return store, tap
+
+
+def missing_tap() -> str:
+    """What the URL asked for and the workspace has not, as long as what is shown instead is; else ""."""
+    asked, instead = get(_MISSING) or ("", "")
+    return asked if asked and instead == param(_TAP, "") else ""
 
 
 def tap_references() -> list[str]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from app_pages import is_whole, open_page, texts
+from page_stores import make_workspace
 
-from analysis.methods.tokens.attention_atlas import _apart
+from analysis.methods.tokens.head_functions import head_functions
 from analysis.methods.tokens.mixing_matrix import mixing_matrix
 from analysis.methods.tokens.token_survival import MORE, TokenSurvivalParams, Z, token_survival
 from analysis.results import Curve, Matrix
+from analysis.tokens.attention.atlas_told import _apart
 from dashboard import figures
+from dashboard.figures.rounding import rounded
 
 
 def written(values) -> str:
@@ -52,6 +56,23 @@ def test_survival_says_what_a_cell_is(rng, drawn, said):
 
 def test_a_mixer_says_what_rows_and_columns_are(rng):
     assert mixing_matrix(rng.standard_normal((160, 6))).reading.startswith("A row is a token, and its cells")
+
+
+def test_heads_that_pay_what_softmax_pays_are_not_told_apart_by_rounding(rng):
+    found = head_functions(rng.standard_normal((160, 6)))
+    assert all(rounded(e).value == 0 for e in found.estimates)
+
+
+def test_a_link_to_a_tap_that_is_gone_says_so_until_another_is_chosen(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOUPE_WORKSPACE", str(make_workspace(tmp_path / "ws").path))
+    at = open_page("tokens", tap="net:<b>gone</b>")
+    assert is_whole(at)
+    assert "The address asked for" in texts(at)
+    assert "<b>" not in texts(at)
+    tap = next(box for box in at.sidebar.selectbox if box.label == "Tap")
+    tap.set_value(next(o for o in tap.options if o != tap.value)).run()
+    assert "The address asked for" not in texts(at)
+    assert "The address asked for" not in texts(open_page("tokens"))
 
 
 def test_layers_on_an_axis_beside_the_input_keep_their_numbers():

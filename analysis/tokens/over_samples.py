@@ -63,7 +63,7 @@ class Said:
         mean = {key: float(np.concatenate(parts).mean()) for key, parts in self.left.items()}
         missed = [f"{title} {found:.0%} at {share:.0%}" for (title, share), found in mean.items()
                   if abs(found - share) > MISSED]  # fmt: skip
-        listed = ", ".join(missed[:8]) + (", …" if len(missed) > 8 else "")
+        listed = ", ".join(missed[:8]) + (f" and {len(missed) - 8} more" if len(missed) > 8 else "")
         return (
             [f"Not every rule leaves the share of tokens that was asked for; left were: {listed}."]
             if missed

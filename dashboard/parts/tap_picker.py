@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import state
+from dashboard import errors, state
 from dashboard.browse.projections import is_output
 
 
@@ -16,6 +16,9 @@ def draw() -> None:
     store, tap = chosen
     taps = _taps_by_store()
     with st.container(gap="small"):
+        if missing := state.missing_tap():
+            st.warning(f"The address asked for **{errors.escape(missing)}**, which is not in this workspace. What is "
+                       "shown is another tap.", icon=":material/link_off:")  # fmt: skip
         st.selectbox(
             "Store",
             list(taps),

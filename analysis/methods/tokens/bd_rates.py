@@ -125,7 +125,7 @@ def _matrix(names, pairs, floor, found, params, said, n: int) -> Matrix:
         title=f"BD-rate at equal quality: {params.quality}", values=values, row_names=names, column_names=names,
         value_name="more rate of column over row (%)", diverging=True, low=low, high=high,
         significant=(low > 0) | (high < 0), null=np.zeros_like(values), estimates=tuple(told),
-        reading=_reading(told[0]),
+        reading=f"A cell says how much more rate the column takes than the row. {_reading(told[0])}",
         caveats=(*said, *dict.fromkeys(note for one in found for note in one.notes),
                  *(f"The answer is that of {what}." for what in answered),
                  f"Rate is {params.rate}, coded {'on ' if params.code == AXES else ''}{params.code}.",

@@ -6,7 +6,7 @@ A_kj over all patches j, which sum to 1, and beside them the coverage C_j = Σ_k
     average of the cell          A_kj = 1 / s² in the cell, 0 outside
     attention in the cell        A_kj = softmax_j(m x_j / √d) over the cell, m its mean, x over its root mean square
     one token of the cell        1 for one, 0 for all others
-    attention without the cell   the same softmax over all patches: what bounding the projector to its cell keeps out
+    attention over all           the same softmax over all patches: what bounding the projector to its cell keeps out
 
 Attention in a cell has weight 0 outside it by construction. A coverage of 1/s² everywhere treats all patches alike.
 
@@ -51,8 +51,8 @@ from analysis.tokens.pooling.projector import (
 from analysis.tokens.pooling.token_sets import RUN
 
 FEWEST = 2
-NAMES = ("average of the cell", "attention in the cell", "one token of the cell", "attention without the cell",
-         "coverage by attention in cells")  # fmt: skip
+NAMES = ("average of the cell", "attention in the cell", "one token of the cell", "attention over all",
+         "coverage in cells")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def expert_samples(
         title=f"Samples by expert, {found.what}", value_name="mean gate", of="samples", estimates=tuple(told),
         groups={names[e]: rows[at] for e, at in groups.items()},
         values={names[e]: mean[at, e] for e, at in groups.items()},
-        reading=_reading(of, found, told),
+        reading=_reading(of, found, told, params.column or "label"),
         caveats=(*dict.fromkeys((*found.notes, *said)), f"At most {params.number} samples of an expert are shown."),
     )  # fmt: skip
 
@@ -141,7 +141,7 @@ def _estimates(found, p, of, tap, samples, column: str, rng) -> list[Estimate]:
     return out
 
 
-def _reading(of, found, told) -> str:
+def _reading(of, found, told, column: str) -> str:
     counts = np.bincount(of, minlength=found.experts)
     most = int(counts.argmax())
     text = (
@@ -149,7 +149,10 @@ def _reading(of, found, told) -> str:
         f"({counts[most]} of {len(of)}). A token's gates have {told[0].value:.2f} nats (even gates: {told[0].null:.2f})"
     )
     if len(told) > 1:
-        text += f". Of the {told[1].name} there are {told[1].value:.0%} (two samples whichever: {told[1].null:.0%})"
+        text += (
+            f". Two samples of one expert have the same {column} in {told[1].value:.0%} of all such pairs (two samples "
+            f"whichever: {told[1].null:.0%})"
+        )
     return text + "."
 
 

@@ -154,7 +154,7 @@ def _curve(tap, who, asked: Shape, lines, each, notes) -> Curve:
     told = _estimates(who, asked, each[asked], tap.shape[1])
     return Curve(
         title=f"Tokens of {tap.name} pooled to shapes of {_said(who.shape)}", x=x, x_name="share of tokens left",
-        y_name="length (of the mean length) · answer (cosine)", series=series, low=low, high=high, null=null,
+        y_name="length kept · cosine of the answer", series=series, low=low, high=high, null=null,
         joined=True, log_x=len(x) > 1, estimates=told, caveats=(*notes, *_caveats(who)),
         reading=_reading(who, asked, told),
     )  # fmt: skip
@@ -232,7 +232,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="pooled_shapes", family="tokens", network="blocks", title="Tokens pooled to a shape", version=1,
+        id="pooled_shapes", family="tokens", network="blocks", title="Tokens pooled to a shape", version=2,
         function=pooled_shapes,
         summary="Tokens averaged to time x rows x columns: what becomes of their lengths, and of the answer.",
         params=PooledShapesParams, result=Curve, check=_check, cost=_cost, minimum_rows=32,

@@ -174,7 +174,7 @@ def _caveats(who, chosen, spent) -> list[str]:
         for one in chosen for s in SHARES if abs(spent[one.id, s].cost.mean() - s) > 0.05
     ]  # fmt: skip
     if missed:
-        listed = ", ".join(missed[:8]) + (", …" if len(missed) > 8 else "")
+        listed = ", ".join(missed[:8]) + (f" and {len(missed) - 8} more" if len(missed) > 8 else "")
         said.append(f"Whole tokens and a rule's own limits do not meet every share; spent were: {listed}.")
     return [*said, *notes_of(chosen)]
 

@@ -15,6 +15,9 @@ def scores_of(reader: HeadReader, layer: int, head: int) -> np.ndarray:
     return q @ k.transpose(0, 2, 1) * (q.shape[2] ** -0.5 if reader.scale is None else reader.scale)
 
 
+DOUBLE = 1e-12  # what double precision leaves of 0 in sums of so many weights
+
+
 def of_weights(name: str, paid, soft, may) -> list[Estimate]:
     there = may.any(axis=2)
     rows = np.maximum(there.sum(axis=1), 1)
@@ -24,7 +27,14 @@ def of_weights(name: str, paid, soft, may) -> list[Estimate]:
     below = -np.minimum(paid, 0).sum(axis=(1, 2)) / mass
     facts = {"null": 0.0, "null_method": "softmax of the scores", "n": len(paid), "d": paid.shape[1]}
     return [
-        Estimate(f"{what}, {name}", float(x.mean()), **mean_interval(x, 0.0), **facts, estimator=how)
+        Estimate(
+            f"{what}, {name}",
+            float(x.mean()),
+            **mean_interval(x, 0.0),
+            **facts,
+            estimator=how,
+            rounding=DOUBLE,
+        )
         for what, x, how in (
             ("away from softmax", away, "half of the absolute difference, mean over queries"),
             ("row sums off 1", off, "largest of a sample, mean over samples"),
