@@ -160,6 +160,7 @@ def _add_import(commands) -> None:
     add_workspace(p, "where the store goes (made if missing)", required=True)
     p.add_argument("--name", required=True)
     p.add_argument("--labels", help="a file with one label per row")
+    p.add_argument("--types", default="", help="what the tokens are, such as class:1+patch:14x14+head:6")
     p.add_argument("--resume", action="store_true", help="go on with an interrupted import")
 
 

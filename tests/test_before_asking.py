@@ -54,3 +54,10 @@ def test_a_long_table_and_one_of_sentences_alone_stay_tables():
     assert long_words.parted(many) == (many, {})
     alone = {"b": np.array(["x" * 90])}
     assert long_words.parted(alone)[1] == {}
+
+
+def test_what_names_the_rows_stays_in_the_table_however_long():
+    columns = {"tap": np.array(["encoder." * 8]), "meaning": np.array(["x" * 90]), "found": np.arange(1)}
+    fits, long = long_words.parted(columns)
+    assert list(fits) == ["tap", "found"]
+    assert list(long) == ["meaning"]

@@ -71,7 +71,9 @@ def test_only_the_changed_panel_is_drawn_to_decide(forgotten, monkeypatch):
     basket, panels = four()
     drawings, real = [], composed_plan.panel_drawn
     monkeypatch.setattr(
-        composed_plan, "panel_drawn", lambda part, *a: drawings.append(part.result) or real(part, *a)
+        composed_plan,
+        "panel_drawn",
+        lambda part, *a, **k: drawings.append(part.result) or real(part, *a, **k),
     )
     page.pictures(basket, panels, ("pdf",))
     assert len({id(result) for result in drawings}) >= 4
@@ -136,3 +138,20 @@ def test_saving_draws_the_page_once():
     basket, panels = four()
     with paper_style(page.sheet_of(basket)):
         assert page.composed(basket, panels).figure.get_layout_engine() is None
+
+
+def test_a_draft_without_numbers_in_cells_decides_as_the_whole_drawing_does(monkeypatch):
+    parts = [Part(matrix(6, 6, limits=(-1.0, 1.0), **CELLS), "a"), Part(matrix(9, 6, **CELLS), "b")]
+    given, real = sheet("double"), composed_plan.panel_drawn
+    with paper_style(given):
+        of_drafts = composed_plan.plan_of(parts, given, Arrangement())
+        seen = []
+
+        def whole(*asked, draft, **more):
+            page = real(*asked, **more)
+            seen.append(sum(len(axes.texts) for axes in page.figure.axes))
+            return page
+
+        monkeypatch.setattr(composed_plan, "panel_drawn", whole)
+        assert repr(composed_plan.plan_of(parts, given, Arrangement())) == repr(of_drafts)
+        assert min(seen) >= 36, "numbers were drawn in the cells"

@@ -159,7 +159,7 @@ def test_in_grey_each_line_has_its_own_marks_and_a_name_that_moved_is_led_to_its
     assert {tuple(np.round(text.xy, 9)) for text in led} <= ends
 
 
-def test_pictures_of_points_stand_where_they_cover_least():
+def test_pictures_of_points_stand_beside_each_other():
     close = scatter(
         3, pictures=np.zeros((3, 4, 4), np.uint8), colour="", columns={},
         positions=np.array([[0.0, 0.0], [0.2, 0.0], [10.0, 10.0]]),
@@ -167,13 +167,54 @@ def test_pictures_of_points_stand_where_they_cover_least():
     first, second, far = point_pictures.placed(close)
     assert (first.side, far.side) == ((0, 1), (0, 1)), "alone: above"
     assert second.side != first.side
-    (a, b, c, d), (e, f, g, h) = first.box, second.box
-    assert min(b, f) <= max(a, e) or min(d, h) <= max(c, g), "they share nothing"
-    alike = ordinary()["scatter_pictures"]
-    shared = [_shared(one.box, other.box) for one, other in combinations(point_pictures.placed(alike), 2)]
-    side = point_pictures.pictured(alike)[1]
-    above = [(x - side / 2, x + side / 2, y + 0.12 * side, y + 1.12 * side) for x, y in alike.positions]
-    assert sum(shared) < 0.5 * sum(_shared(one, other) for one, other in combinations(above, 2))
+    for result in (close, ordinary()["scatter_pictures"]):
+        found = point_pictures.placed(result)
+        assert len(found) == len(result.positions)
+        assert not point_pictures.note(result)
+        assert max(_shared(one.box, other.box) for one, other in combinations(found, 2)) < 1e-6
+
+
+def test_pictures_that_have_no_room_are_left_out_and_counted():
+    crowd = scatter(
+        40, pictures=np.zeros((40, 4, 4), np.uint8), colour="", columns={},
+        positions=np.concatenate([np.random.default_rng(0).normal(size=(39, 2)) * 0.01, [[10.0, 10.0]]]),
+    )  # fmt: skip
+    found = point_pictures.placed(crowd)
+    assert 2 < len(found) < 40
+    assert max(_shared(one.box, other.box) for one, other in combinations(found, 2)) < 1e-6
+    said = f"{40 - len(found)} of 40 pictures have no room and are left out"
+    assert point_pictures.note(crowd) == said
+    with paper_style(sheet()):
+        figure = on_paper(crowd)
+        assert said in figure._supxlabel.get_text()
+        assert len(figure.axes[0].images) == len(found)
+
+
+def test_names_beside_pictures_lie_on_none_of_them(monkeypatch):
+    result = ordinary()["scatter_pictures"]
+    with paper_style(sheet()):
+        figure = laid_out(on_paper(result))
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        names = [text.get_window_extent() for text in axes.texts]
+        pictures = [image.get_window_extent() for image in axes.images]
+    assert names
+    assert pictures
+    for one in names:
+        for other in pictures:
+            assert not (
+                min(one.x1, other.x1) - max(one.x0, other.x0) > 2
+                and min(one.y1, other.y1) - max(one.y0, other.y0) > 2
+            )
+
+
+def test_a_long_name_of_an_axis_stands_in_two_lines():
+    long = "the share of the variance that is left when all but the first axes are taken away"
+    with paper_style(sheet()):
+        axes = on_paper(scatter(50, axes=(long, "short"))).axes[0]
+    assert axes.get_xlabel().replace("\n", " ") == long
+    assert axes.get_xlabel().count("\n") == 1
+    assert axes.get_ylabel() == "short"
 
 
 def _shared(one, other) -> float:

@@ -25,6 +25,12 @@ def test_a_shared_head_goes_and_the_rest_stays():
     assert told_apart(names, 22) == ["…encoder.stages.0", "…encoder.stages.1", "…classifier"]
 
 
+def test_a_name_of_another_sort_does_not_keep_what_layers_share():
+    for layers, short in (("transformer.h.{}", "…h.{}"), ("random block {}", "…block {}")):
+        names = ["input", *(layers.format(k) for k in range(12))]
+        assert told_apart(names, 9) == ["input", *(short.format(k) for k in range(12))]
+
+
 def test_what_differs_in_the_middle_of_a_word_is_numbered():
     found = told_apart(["a" * 40 + "1" + "b" * 40, "a" * 40 + "2" + "b" * 40], 22)
     assert len(set(found)) == 2

@@ -46,6 +46,11 @@ def test_groups_name_rows_of_the_tap(rng):
     assert set(found.groups) == set(found.values)
 
 
+def test_the_gallery_is_of_whole_samples_and_marks_no_token(rng):
+    tap = ArrayActivations(5 * rng.standard_normal((60, 4)), layout=Layout(np.arange(0, 61, 3)))
+    assert expert_samples(tap).of == "samples"
+
+
 def test_nearest_words_are_those_of_all_cosines_at_once(rng):
     p, table = rng.standard_normal((7, 5)), unit(rng.standard_normal((9000, 5)))
     at, top = nearest(p, table, 4)

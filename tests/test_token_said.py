@@ -22,6 +22,7 @@ from analysis.methods.tokens.scan_group_matrices import (
     scan_group_matrices,
 )
 from analysis.methods.tokens.ssm_drift import MODES, SsmDriftParams, ssm_drift
+from analysis.sources.rerun import of_one
 from analysis.tokens.attention.prompt_use import told_of
 from analysis.tokens.sets import learned_vectors
 from analysis.tokens.sets.word_neighbours import usual_of
@@ -52,6 +53,15 @@ def test_a_removal_behind_another_layer_is_not_taken_for_the_same_stage(rng, mon
     assert {e.n for e in whole.estimates} == {4}
     assert {e.n for e in found.estimates} == {3}
     assert [e.name for e in found.estimates] == [e.name for e in whole.estimates]
+
+
+def test_on_how_many_samples_a_network_was_run_is_said():
+    notes = ("The network was run on all 9 samples that were recorded.", "b")
+    assert of_one(notes, 3) == ("The network was run on sample 3.", "b")
+    assert (
+        of_one(notes, 3, 5)[0]
+        == "The network was run on sample 3, and on 5 other(s) for numbers over samples."
+    )
 
 
 def test_words_and_vectors_that_were_not_read_are_said(rng):

@@ -9,7 +9,7 @@ from analysis.errors import InputError, ParameterError
 from analysis.recording.hooks import Taps, Want
 from analysis.recording.layout import Axes
 from analysis.recording.recorder import record
-from analysis.recording.token_types import token_types
+from analysis.sources.token_types import token_types
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.data import open_data
 from analysis.store import manifest

@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from analysis.errors import InputError, NotFound, ParameterError
 from analysis.recording.pooling import check_choice
 from analysis.recording.tap_info import TapInfo
-from analysis.recording.token_types import token_types
+from analysis.sources.token_types import token_types
 
 DEFAULT = ("*blocks*",)
 
@@ -115,7 +115,7 @@ def _of_types(info: TapInfo, text: str) -> dict:
     """What a token-type map changes of a tap."""
     found = token_types(text, info.n_tokens)
     return {
-        "grid": found.grid, "leading": found.leading, "order": found.order,
+        "grid": found.grid, "leading": found.leading, "order": found.order, "types": text,
         "class_token": "said by the user" if found.has_class else "",
         "note": "; ".join(filter(None, (info.note, found.told))),
     }  # fmt: skip

@@ -99,8 +99,16 @@ def create(dump: Dump, directory: Path, name: str) -> StoreWriter:
     """A writer for the dump's taps; the dump stands in for both checkpoint and data."""
     taps = [
         TapSpec(
-            t.name, t.n_units, t.stored_dtype, t.tokens, module="dump", grid=t.grid, unit_names=t.unit_names
-        )
+            t.name,
+            t.n_units,
+            t.stored_dtype,
+            t.tokens,
+            module="dump",
+            grid=t.grid,
+            unit_names=t.unit_names,
+            leading=t.leading,
+            types=t.said,
+        )  # fmt: skip
         for t in dump.taps.values()
     ]
     facts = dump.as_dict()

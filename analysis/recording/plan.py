@@ -99,6 +99,7 @@ def _spec(info: TapInfo, want: Want, dtype: str, classes: ClassMap, copies: tupl
     return TapSpec(
         name=info.name, n_units=info.n_units, dtype=dtype, tokens=want.tokens, module=info.type,
         grid=info.grid if everything else None, leading=info.leading if everything else 0, unit_names=names,
+        types=info.types,
     )  # fmt: skip
 
 

@@ -46,6 +46,7 @@ class TapInfo:
     call: int = -1
     layout: Axes | None = None
     order: tuple[int, ...] = ()
+    types: str = ""
 
     @property
     def has_tokens(self) -> bool:

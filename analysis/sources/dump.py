@@ -57,7 +57,11 @@ class Dump:
         labels = "" if self.labels is None else array_digest(self.labels)
         # only what is not the default: whoever resumes with tokens="mean" or channels="last" must not go on
         # with a store that was begun without
-        read = [f"{t.name}:{t.tokens}:{t.channels}" for t in self.taps.values() if t.is_read_otherwise]
+        read = [
+            f"{t.name}:{t.tokens}:{t.channels}{t.said and ':' + t.said}"
+            for t in self.taps.values()
+            if t.is_read_otherwise
+        ]
         return text_digest(
             [file_digest(self.path), labels, *self.classes, array_digest(self.ids), *self.taps, *read]
         )

@@ -6,7 +6,9 @@
 (n, c, h, w)   h * w image positions, row by row, of c units; (n, h, w, c) with channels="last"
 =============  ==========================================================================
 
-With tokens="mean" the mean over the tokens is kept instead, one row per sample.
+With tokens="mean" the mean over the tokens is kept instead, one row per sample. What the t tokens are may be said by a
+token-type map (`analysis.sources.token_types`): tokens that are no patches are then kept before the patches, and means
+are of patches alone.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import ParameterError, ShapeError
+from analysis.sources.token_types import TokenTypes, fitting
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class DumpTap:
     unit_names: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
     channels: str = "first"
+    types: TokenTypes | None = None
+    said: str = ""  # the map as text
+
+    @property
+    def leading(self) -> int:
+        return self.types.leading if self.types and self.tokens == "all" else 0
 
     @property
     def stored_dtype(self) -> str:
@@ -42,7 +51,11 @@ class DumpTap:
     @property
     def is_read_otherwise(self) -> bool:
         """Whether pooling or the channel axis makes other rows of the same array than the defaults would."""
-        return self.tokens != "all" or (self.channels != "first" and len(self.shape) == 4)
+        return (
+            self.tokens != "all"
+            or self.types is not None
+            or (self.channels != "first" and len(self.shape) == 4)
+        )
 
     @property
     def bytes_per_sample(self) -> int:
@@ -55,6 +68,9 @@ class DumpTap:
         if block.ndim == 4:
             block = block if self.channels == "last" else block.transpose(0, 2, 3, 1)
             block = block.reshape(len(block), -1, block.shape[3])
+        if self.types is not None:
+            block = block[:, list(self.types.order)]
+            block = block[:, self.types.leading :] if self.tokens == "mean" else block
         if block.ndim == 3 and self.tokens == "mean":
             block = block.mean(axis=1, dtype=np.float64).astype(np.float32)
         return block.reshape(-1, block.shape[-1])
@@ -68,8 +84,9 @@ def as_tap(
     tokens: str = "all",
     channels: str = "first",
     unit_names=(),
+    types: str = "",
 ) -> DumpTap:
-    """Decide what the axes of an array of `shape` are.
+    """Decide what the axes of an array of `shape` are. `types` hold for arrays of as many tokens as they name.
 
     Raises ShapeError for other than two to four axes, ParameterError for unknown choices.
     """
@@ -91,6 +108,11 @@ def as_tap(
         return DumpTap(name, shape[1], 1, rule=f"{shape[1]} units, one row per sample", **common)
     if len(shape) == 3:
         count, units, grid, what = shape[1], shape[2], None, "tokens"
+        found = fitting([types], count)
+        if found is not None:
+            common |= {"types": found, "said": types}
+            grid, what = found.grid, f"tokens ({found.told})"
+            count = grid[0] * grid[1] if tokens == "mean" else count
     else:
         height, width = shape[1:3] if channels == "last" else shape[2:]
         units = shape[3] if channels == "last" else shape[1]

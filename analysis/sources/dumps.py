@@ -16,6 +16,9 @@ from analysis.sources.dump_tables import LABEL_NAMES, parquet_streams, projector
 from analysis.sources.file_magic import existing, magic, refuse_empty, refuse_pickle
 from analysis.sources.inflated import refuse_large_table
 from analysis.sources.labels import as_labels, read_label_file
+from analysis.sources.token_types import token_types
+
+TYPES = "token_types"
 
 
 def open_dump(
@@ -28,6 +31,7 @@ def open_dump(
     units: Sequence[str] | None = None,
     tokens: str = "all",
     channels: str = "first",
+    types: str = "",
     name: str | None = None,
 ) -> Dump:
     """Open a dump of activations.
@@ -47,9 +51,14 @@ def open_dump(
     units : sequence of str, optional
         Parquet: the columns that are units.
     tokens, channels : see `analysis.sources.dump_axes`.
+    types : str, optional
+        What the tokens are, "class:1+patch:4x4+head:4", of every array of as many; by default what a text called
+        token_types in an npz says.
 
     Raises
     ------
+    ParameterError
+        Token types of another form, or of which no array has as many tokens.
     ShapeError
         Lengths disagree (several arrays, labels, metadata), or an array has other than two to four axes.
     InputError, NotFound, UnsafeFile
@@ -62,10 +71,13 @@ def open_dump(
     refuse_pickle(path, "plain arrays (npy, npz, safetensors, parquet, tsv)")
     notes: list[str] = []
     found, columns = read_streams(path, arrays, units, notes)
+    types = types or declared_types(path)
     taps = {
-        n: as_tap(n, s.shape, s.dtype, tokens=tokens, channels=channels, unit_names=named(s))
+        n: as_tap(n, s.shape, s.dtype, tokens=tokens, channels=channels, unit_names=named(s), types=types)
         for n, s in found.items()
     }
+    if types and not any(t.types for t in taps.values()):
+        token_types(types, next((s.shape[1] for s in found.values() if len(s.shape) == 3), 0))
     n = common_length(path, found)
     if metadata is not None:
         columns |= metadata_columns(Path(metadata), n)
@@ -77,6 +89,15 @@ def open_dump(
         )  # fmt: skip
     given = sample_facts(path, columns, labels, id, n, notes)
     return Dump(name or path.stem, path, taps, notes=notes, streams=found, **given)
+
+
+def declared_types(path: Path) -> str:
+    """The token-type map that an npz itself says; "" where it says none."""
+    declared = streams(path).get(TYPES) if magic(path) == "zip" and path.suffix == ".npz" else None
+    if declared is None or declared.kind != "U" or declared.shape:
+        return ""
+    with np.load(path, allow_pickle=False) as data:
+        return str(data[TYPES])
 
 
 def named(stream) -> tuple[str, ...]:
@@ -139,7 +160,7 @@ def array_streams(path: Path, arrays, notes: list[str]) -> tuple[dict, dict]:
     n = next(iter(taps.values())).shape[0]
     columns, left = {}, []
     for name, stream in found.items():
-        if name in taps:
+        if name in taps or name == TYPES:
             continue
         if len(stream.shape) == 1 and (stream.shape[0] == n or name in LABEL_NAMES):
             columns[name] = load_named(path, stream.name)

@@ -191,9 +191,10 @@ def _places(data, store, samples: np.ndarray, digest: str | None, partial: bool)
     return at
 
 
-def of_one(notes: Iterable[str], sample: int) -> tuple[str, ...]:
-    """Notes on a network of which one sample was run, though more were opened."""
-    return tuple(f"{RAN}sample {sample}." if n.startswith(RAN) else n for n in notes)
+def of_one(notes: Iterable[str], sample: int, others: int = 0) -> tuple[str, ...]:
+    """Notes on a network of which one sample was run, and so many `others`, though more were opened."""
+    more = f", and on {others:,} other(s) for numbers over samples" if others else ""
+    return tuple(f"{RAN}sample {sample}{more}." if n.startswith(RAN) else n for n in notes)
 
 
 def reading_weight(run: Rerun, network: NetworkWeights, reader: str) -> tuple[str, np.ndarray, int]:

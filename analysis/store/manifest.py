@@ -36,7 +36,8 @@ class TapSpec:
 
     name : module name. n_units : coordinates. dtype : "float16" or "float32", as stored. tokens : which rows a
     sample gives ("all", or one row: "mean", "cls", "last", "spatial-mean"). module : class name of the module.
-    grid, leading : where "all" tokens sit on an image. unit_names : empty for 0, 1, 2, …
+    grid, leading : where "all" tokens sit on an image. types : the token-type map that was said, as text
+    (`analysis.sources.token_types`), whatever rows are kept. unit_names : empty for 0, 1, 2, …
     """
 
     name: str
@@ -47,6 +48,7 @@ class TapSpec:
     grid: tuple[int, int] | None = None
     leading: int = 0
     unit_names: tuple[str, ...] = ()
+    types: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit_names", tuple(str(u) for u in self.unit_names))

@@ -68,6 +68,7 @@ class StoredActivations:
     @cached_property
     def digest(self) -> str:
         h = hashlib.sha256(repr((self.shape, self.spec.dtype, self.spec.tokens)).encode())
+        h.update(self.spec.types.encode())  # the same rows are other tokens then
         h.update("".join(s.digest for s in self._shards).encode())
         if self._pending is not None:
             h.update(self._pending.tobytes())

@@ -79,6 +79,15 @@ class Opened:
         return repr(decode(answer)) if decode else str(answer)
 
 
+def types_said(tap: Activations) -> tuple[str, ...]:
+    """The token-type maps that were said of the taps of a store, this tap's first."""
+    store, own = getattr(tap, "store", None), getattr(tap, "tap", None)
+    if store is None:
+        return ()
+    names = sorted(store.taps, key=lambda name: name != own)
+    return tuple(dict.fromkeys(t for name in names if (t := store.entry(name).get("types", ""))))
+
+
 def opened(
     tap: Activations, maximum: int, rng: np.random.Generator | None = None, attention: bool = True
 ) -> Opened:
@@ -92,7 +101,7 @@ def opened(
 
     source = getattr(tap, "source", None)
     run = rerun(tap if source is None else source(), maximum, partial=True, rng=rng)
-    network = TokenNetwork(run.loaded, run.data.items(0, min(TRIED, run.n)))
+    network = TokenNetwork(run.loaded, run.data.items(0, min(TRIED, run.n)), types=types_said(tap))
     if attention and not network.attends:
         raise InputError(
             f"{type(run.loaded.module).__name__} mixes its tokens by scans and has no attention",

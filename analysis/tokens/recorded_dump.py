@@ -7,7 +7,8 @@
 
 "blocks." may be any beginning that all have. Only "hidden" has to be there; a rule that looks at what is not recorded
 refuses, and says so. All samples have the same number of tokens. Attention that is 0 above its diagonal everywhere is
-causal. Nothing is known of rotary positions: keys and queries count as they are. What is recorded of some blocks only
+causal. Where a token-type map was said of them (head tokens behind the patches, say), what is no patch is protected, and
+columns of attention come in the order of the rows. Nothing is known of rotary positions: keys and queries count as they are. What is recorded of some blocks only
 is not used.
 """
 
@@ -23,6 +24,7 @@ from analysis.arrays import chosen_samples
 from analysis.compute.streaming import Pass, refuse_few
 from analysis.errors import ShapeError
 from analysis.results import digests_of
+from analysis.sources.token_types import TokenTypes, fitting
 from analysis.spec import Progress
 from analysis.tokens.dump import TokenDump
 from analysis.tokens.tap_dump import FEWEST
@@ -94,8 +96,15 @@ def recorded_dump(
     good = np.all([np.isfinite(x).all(axis=(1, 2)) for of in raw.values() for x in of], axis=0)
     seen.n_rows, seen.n_samples = int(good.sum()) * int(tokens[0]) * blocks, int(good.sum())
     refuse_few(parts["hidden"][0].name, int(good.sum()), FEWEST, "sample(s) of finite tokens")
-    recorded = _recorded({what: [x[good] for x in of] for what, of in raw.items()})
-    return TokenDump(_layout(layout, recorded), recorded), samples[good], seen
+    types = types_of(parts["hidden"][0], int(tokens[0]))
+    recorded = _recorded({what: [x[good] for x in of] for what, of in raw.items()}, types)
+    return TokenDump(_layout(layout, recorded, types), recorded), samples[good], seen
+
+
+def types_of(tap: Activations, tokens: int) -> TokenTypes | None:
+    """The token-type map that was said of a tap of a store with so many tokens."""
+    entry = tap.store.entry(tap.tap)
+    return fitting([entry.get("types", "")], tokens) if entry.get("tokens") == "all" else None
 
 
 def _rows(one: Activations, samples: np.ndarray, tokens: int) -> np.ndarray:
@@ -106,7 +115,9 @@ def _rows(one: Activations, samples: np.ndarray, tokens: int) -> np.ndarray:
     )
 
 
-def _recorded(raw: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+def _recorded(
+    raw: dict[str, list[np.ndarray]], types: TokenTypes | None = None
+) -> dict[str, list[np.ndarray]]:
     """By the names that a `TokenDump` has."""
     hidden, heads = raw["hidden"], 1
     t = hidden[0].shape[1]
@@ -117,6 +128,8 @@ def _recorded(raw: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
     if "attention" in raw:
         heads = max(raw["attention"][0].shape[2] // t, 1)
         out["attention"] = [_heads(x, heads, t, "attention") for x in raw["attention"]]
+        if types is not None:  # rows were put in order when they were written, columns were not
+            out["attention"] = [a[..., list(types.order)] for a in out["attention"]]
         out["mean attention"] = [a.mean(axis=1) for a in out["attention"]]
     for what in ("keys", "queries"):
         if what in raw:
@@ -136,7 +149,7 @@ def _heads(x: np.ndarray, heads: int, wide: int | None, what: str) -> np.ndarray
     return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
 
 
-def _layout(layout, recorded) -> TokenLayout:
+def _layout(layout, recorded, types: TokenTypes | None = None) -> TokenLayout:
     n, t = recorded["hidden"][0].shape[:2]
     causal = (
         all(not np.triu(a, 1).any() for a in recorded.get("mean attention", ())) and "attention" in recorded
@@ -147,7 +160,9 @@ def _layout(layout, recorded) -> TokenLayout:
     if causal and grid is None:
         free[:, [0, -1]] = False
     else:
-        kinds[:, : layout.leading], kinds[:, : min(layout.leading, 1)] = REGISTER, CLASS
+        kinds[:, : layout.leading] = REGISTER
+        if layout.leading and (types is None or types.has_class):
+            kinds[:, 0] = CLASS
         free[:, : layout.leading] = False
         cell[:, layout.leading :] = np.arange(t - layout.leading) if grid else -1
     return TokenLayout(kinds, free, cell, grid, causal)

@@ -7,7 +7,7 @@ import re
 from analysis.sharing.baskets.basket import Basket
 from dashboard.baskets.panels import Ready
 from dashboard.baskets.prose import Bold, Prose, as_markdown, as_tex
-from dashboard.figures import caption
+from dashboard.figures import besides, caption
 from dashboard.figures.text import plain, tex
 
 PRINTED = {
@@ -34,11 +34,15 @@ def caption_of(basket: Basket, panels: list[Ready]) -> Prose:
 
 
 def captions_markdown(basket: Basket, panels: list[Ready], said: tuple[str, ...]) -> str:
-    """The caption, and what is to be known of the arrangement."""
+    """The caption, what belongs into the text, and what is to be known of the arrangement."""
     text = as_markdown(caption_of(basket, panels)) + "\n"
     notes = [*said, *(f"Panel {one.named}: {one.said}." for one in panels if one.said)]
     if notes:
         text += "\n## Of the arrangement\n\n" + "".join(f"- {as_markdown([note])}\n" for note in notes)
+    rest = [(one.named, besides(one.result)) for one in panels if one.result is not None]
+    if any(words for _, words in rest):
+        text += "\n## To say in the text\n\n"
+        text += "".join(f"- Panel {named}: {as_markdown([words])}\n" for named, words in rest if words)
     return text
 
 

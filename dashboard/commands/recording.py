@@ -85,7 +85,7 @@ def import_(given) -> int:
 
     workspace = Workspace.create(given.workspace)
     bar = Bar(given)
-    dump = open_dump(given.dump, labels=given.labels)
+    dump = open_dump(given.dump, labels=given.labels, types=given.types)
     directory = workspace.new_store_path(given.name, resume=given.resume)
     resume = given.resume and (directory / "manifest.json").exists()
     import_dump(dump, directory, name=given.name, resume=resume, progress=bar)

@@ -137,9 +137,7 @@ def _texts(settings: Settings, seen: Preview) -> None:
         )
         if messages:
             text = "\n\n".join(f"{role}:\n{said}" for role, said in messages)
-            with st.container(
-                height=300
-            ):  # its copy button is inside what scrolls, so that keys scroll it too
+            with st.container(height=300):  # the copy button inside what scrolls: keys scroll it too
                 st.code(f"{fields}\n\n{text}", language=None, wrap_lines=True)
 
 

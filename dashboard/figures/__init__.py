@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.results import Result
+from dashboard.figures.captions import besides, caption
 from dashboard.figures.estimates import estimates_table
 from dashboard.figures.export import FORMATS, export, on_paper
 from dashboard.figures.grey import grey_check
@@ -11,11 +12,12 @@ from dashboard.figures.options import checked
 from dashboard.figures.screen import screen_sentence
 from dashboard.figures.strip_on_page import strip_on_page
 from dashboard.figures.style import theme_named
-from dashboard.figures.words import alt_text, caption, table_twin
+from dashboard.figures.words import alt_text, table_twin
 
 __all__ = [
     "FORMATS",
     "alt_text",
+    "besides",
     "caption",
     "estimates_table",
     "export",

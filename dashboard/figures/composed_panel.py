@@ -95,13 +95,16 @@ class Panel:
         return self._below
 
 
-def panel_drawn(part: Part, sheet: Sheet, greyscale: bool, shared=(), on: Panel | None = None) -> Page:
-    """A panel without what is `shared`, on its part of a page, or alone at the height that it wants."""
+def panel_drawn(
+    part: Part, sheet: Sheet, greyscale: bool, shared=(), on: Panel | None = None, *, draft=False
+) -> Page:
+    """A panel without what is `shared`, on its part of a page, or alone at the height that it wants; a `draft` only to
+    find where its axes lie."""
     options = dict(part.options)
     checked(part.result, options)
     which = options.pop("part", "figure")
     options.pop("layout", None)  # of the CSV file of a matrix
-    return drawn(part.result, sheet, which, options, greyscale=greyscale, on=on, shared=shared)
+    return drawn(part.result, sheet, which, options, greyscale=greyscale, on=on, shared=shared, draft=draft)
 
 
 def wish_of(alone: Alone, shared: set[str]) -> Wish | None:

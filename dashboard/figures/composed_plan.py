@@ -93,7 +93,7 @@ class _Panels:
 
         def make() -> Alone:
             return Alone.of(
-                panel_drawn(on_scale(self.parts[i], ends), self.sheets[i], self.greyscale, shared)
+                panel_drawn(on_scale(self.parts[i], ends), self.sheets[i], self.greyscale, shared, draft=True)
             )
 
         return self._kept(i, ("alone", ends, frozenset(shared)), make)
@@ -109,7 +109,7 @@ class _Panels:
 
         def make() -> tuple:
             on = Panel(empty_figure(self.sheets[i], row), told)
-            panel_drawn(on_scale(self.parts[i], ends), self.sheets[i], self.greyscale, shared, on)
+            panel_drawn(on_scale(self.parts[i], ends), self.sheets[i], self.greyscale, shared, on, draft=True)
             model = laid_out(on.itself, self.parts[i].letter or f"{i + 1}")
             return Laid.of(model), upright(model)
 

@@ -80,9 +80,10 @@ def drawn(
     show_title=False,
     on=None,
     shared=(),
+    draft=False,
 ) -> Page:
     """Draw a result, within `paper_style`; `on` a part of a composed page, where one is given, without what several
-    panels `shared` there ("legend", "bar")."""
+    panels `shared` there ("legend", "bar"); a `draft` only to find where its axes lie."""
     module, why, said = drawer(result), "", ()
     if part == "estimates":
         why = "" if result.estimates else strip.NOTHING
@@ -92,7 +93,7 @@ def drawn(
         said = () if why else _notes(module, result, given, options, greyscale)
         height = _height(module, result, given, options, why, show_title)
     page = new_page(given, height, result.title, said, greyscale=greyscale, show_title=show_title, on=on,
-                    shared=frozenset(shared))  # fmt: skip
+                    shared=frozenset(shared), draft=draft)  # fmt: skip
     if on is None:
         page.figure.set_dpi(given.dpi)
     if why:

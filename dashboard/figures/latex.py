@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.results import Matrix, Result, Table
+from dashboard.figures.captions import besides, caption
 from dashboard.figures.estimates import estimates_table
 from dashboard.figures.table import is_number, shown
 from dashboard.figures.text import plain, shorten, tex, tex_prose
-from dashboard.figures.words import caption
 
 MOST_TEX_CELLS = 14  # along one side of a matrix
 MOST_TEX_ROWS, FEWEST_TEX_ROWS = 40, 6
@@ -58,6 +58,7 @@ def tabular(result: Result, columns: dict, part: str) -> str:
     texts = {name: shown(np.asarray(v)[: min(n, most)], LONGEST_CELL) for name, v in columns.items()}
     heads = {name: _head(name, cells) for name, cells in texts.items()}
     setting, kept, widths = _set(texts, heads)
+    most = min(most, _high_enough({k: texts[k] for k in widths}, widths, setting, most))
     lost = []  # in the caption: a comment would not be printed
     if n > most:
         lost.append(f"the first {most} of {n:,} rows")
@@ -67,10 +68,16 @@ def tabular(result: Result, columns: dict, part: str) -> str:
     sides = [
         f"p{{{widths[k]:.0f}pt}}" if k in widths else "r" if is_number(columns[k]) else "l" for k in kept
     ]
-    rows = list(zip(*([tex(text) for text in texts[k]] for k in kept), strict=True))
+    rows = list(zip(*([tex(text) for text in texts[k][:most]] for k in kept), strict=True))
     return _written(
         setting, said + cut, "".join(sides), [_stacked(k, heads[k], k in widths) for k in kept], rows
-    )
+    ) + _to_say(result)
+
+
+def _to_say(result: Result) -> str:
+    """A comment with what belongs into the text, since the caption has no room for it."""
+    text = besides(result)
+    return f"% To say in the text: {tex(text)}\n" if text else ""
 
 
 def _numbers(table: dict) -> dict:
@@ -104,6 +111,18 @@ def _most_rows(said: str) -> int:
     """Rows that stand below such a caption on a page, where it is as narrow as a column."""
     above = 12 * (len(said) * LETTER * 0.9 / SETTINGS[0].across + 2)
     return int(np.clip((HIGHEST - above) / 12 - 3, FEWEST_TEX_ROWS, MOST_TEX_ROWS))
+
+
+def _high_enough(broken: dict, widths: dict[str, float], setting: Setting, most: int) -> int:
+    """How many rows stand where `most` of one line do; columns `broken` into lines make theirs higher."""
+    if not broken:
+        return most
+    letters = {k: max(int(widths[k] / (LETTER * setting.part)), 1) for k in broken}
+    each = [max(len(_lines(row, n)) for row, n in zip(rows, letters.values(), strict=True))
+            for rows in zip(*broken.values(), strict=True)]  # fmt: skip
+    return max(
+        int(np.searchsorted(np.cumsum(each) * setting.part, most, side="right")), min(FEWEST_TEX_ROWS, most)
+    )
 
 
 def _head(name: str, cells: list[str]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from dashboard.figures.style import RASTER_ABOVE
 
 ON_TOP = 10  # points of each colour in the last round
+STAMPED_ABOVE = 400  # points of few colours
 GROWTH = {
     True: 1.15,
     False: 1.6,
@@ -27,7 +28,7 @@ def draw_points(
 ):
     """Put points on `axes`: `xy` (n, 2), `palette` (k, 4) RGBA, `codes` (n,) which colour, `side` in points."""
     look = {"linewidths": 0, "zorder": zorder}
-    if len(xy) <= RASTER_ABOVE:
+    if len(xy) <= (STAMPED_ABOVE if len(palette) <= FEW else RASTER_ABOVE):
         return axes.scatter(*xy.T, c=palette[codes], marker=mark, s=side**2, **look)
     found = _stamped()(xy, palette, codes, side, mark, axes, **look)
     axes.add_collection(found, autolim=False)
@@ -49,7 +50,7 @@ def rounds(codes: np.ndarray, colours: int):
 
 def _ends(n: int, colours: int) -> np.ndarray:
     """Where one round ends and the next begins, rising."""
-    growth, sizes = GROWTH[colours <= FEW], [min(ON_TOP * colours, 2_000)]
+    growth, sizes = GROWTH[colours <= FEW and n > RASTER_ABOVE], [min(ON_TOP * colours, 2_000)]
     while sum(sizes) < n:
         sizes.append(int(sizes[-1] * growth) + 1)
     ends = n - np.cumsum(sizes)[:-1]

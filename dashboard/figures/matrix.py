@@ -28,7 +28,12 @@ from dashboard.figures.traces import colour_bar
 
 FADED = 0.28
 NAME, PAPER_NAME = 22, 16  # characters at most, on screen and on paper
+LONG_PAPER_NAME, FEW_NAMES = 26, 8
 MOST_WRITTEN = 12  # cells along a side that show their number
+ROUNDED_SPREAD, ALIKE = (
+    1e-6,
+    0.05,
+)  # spreads of cells over the largest: float32 tells no less; two decimals tell more
 
 
 def empty(result: Matrix) -> str:
@@ -113,12 +118,17 @@ def _line(figure, path: np.ndarray, theme: Theme) -> None:
 
 
 def _decimals(values: np.ndarray) -> int:
-    """Of the numbers in the cells: none of counts, else two, or more where that would leave the largest one digit."""
+    """Of the numbers in the cells: none of counts, else two, or more where that would leave the largest one digit or
+    make all cells alike."""
     whole = values[np.isfinite(values)]
     if whole.size and (whole == np.round(whole)).all() and np.abs(whole).max() > 1:
         return 0
     most = float(np.nanmax(np.abs(values), initial=0.0))
-    return int(np.clip(1 - np.floor(np.log10(most)), 2, 5)) if most > 0 else 2
+    if most == 0:
+        return 2
+    spread = float(np.ptp(whole))
+    apart = 1 - np.floor(np.log10(spread)) if ROUNDED_SPREAD * most < spread < ALIKE * most else 2
+    return int(np.clip(max(1 - np.floor(np.log10(most)), apart), 2, 5))
 
 
 def _has_room(cells: Cells) -> bool:
@@ -258,7 +268,7 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
         axes.plot(*at, color="#111111", linewidth=1.1 * page.scale, linestyle=(0, (4, 2)))
     if outlined(result, cells):
         outlines_on_paper(axes, result.outlines, page.scale)
-    if _has_room(cells):
+    if _has_room(cells) and not page.draft:
         _written(axes, cells, shades, page)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -282,7 +292,10 @@ def _written(axes, cells: Cells, shades: np.ndarray, page: Page) -> None:
     for (i, j), value in np.ndenumerate(cells.values):
         if np.isfinite(value):
             ink = "#111111" if bright[i, j] > 0.5 else "#ffffff"
-            axes.text(j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=size, color=ink)
+            text = axes.text(
+                j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=size, color=ink
+            )
+            text.set_in_layout(False)  # it lies inside of the axes, and to measure it takes time
 
 
 def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
@@ -297,7 +310,7 @@ def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
     )
     for (names, put, label, lines), what in zip(sides, ("columns", "rows"), strict=True):
         if len(names) <= min(MOST_NAMES, lines):
-            put(np.arange(len(names)), told_apart(names, PAPER_NAME))
+            put(np.arange(len(names)), told_apart(names, _letters(page, names)))
         else:
             put([])
             label(f"{len(names):,} {what}")
@@ -306,6 +319,13 @@ def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
         and sum(min(len(n), PAPER_NAME) + 2 for n in cells.column_names) > 30
     ):
         axes.tick_params(axis="x", rotation=90)
+
+
+def _letters(page: Page, names) -> int:
+    """How many characters a name may have: more where they are few, since then cells stay large."""
+    return (
+        max(PAPER_NAME, min(LONG_PAPER_NAME, page.characters // 3)) if len(names) <= FEW_NAMES else PAPER_NAME
+    )
 
 
 def in_grey(said: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import markup, number, plain
 
 STEPS = 4  # groups of edges by value
+NAME_PART = np.array([0.5, 0.08])  # of the points' range, that the name of a guide takes
 OUTLINE = 40  # corners of a drawn ellipse
 
 
@@ -117,8 +118,21 @@ def on_paper(axes, page, result: Scatter, i: int, j: int, colour: Colouring | No
         axes.plot(
             *np.asarray(guide).T, color="#777777", linewidth=0.6 * page.scale, linestyle="--", zorder=0.9
         )
-        axes.annotate(plain(name), guide[-1], (0, 1.5), textcoords="offset points", ha="right", va="bottom",
-                      color="#555555", fontsize="small", zorder=3)  # fmt: skip
+        up = _freer_side(places, np.asarray(guide, dtype=np.float64)[-1], reach(result, places))
+        axes.annotate(plain(name), guide[-1], (0, 1.5 * up), textcoords="offset points", ha="right",
+                      va="bottom" if up > 0 else "top", color="#555555", fontsize="small", zorder=3,
+                      bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0.3})  # fmt: skip
+
+
+def _freer_side(places: np.ndarray, end: np.ndarray, view: np.ndarray) -> int:
+    """1 where a name above the end of a guide covers no more points than one below it, -1 otherwise; `view` are
+    places (m, 2) that the picture holds."""
+    good = places[np.isfinite(places).all(axis=1)]
+    if not len(good):
+        return 1
+    wide, high = NAME_PART * (np.nanmax(view, axis=0) - np.nanmin(view, axis=0))
+    near = good[(good[:, 0] > end[0] - wide) & (good[:, 0] <= end[0])][:, 1] - end[1]
+    return 1 if np.sum((near >= 0) & (near < high)) <= np.sum((near < 0) & (near > -high)) else -1
 
 
 def corners_on_paper(axes, page, result: Scatter) -> None:

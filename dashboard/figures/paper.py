@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dashboard.figures.hatching import strokes
 from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import DASHES, FONTS, GREYS, MARKS, MORE_DASHES, OKABE_ITO, RED_BLUE, VIRIDIS
-from dashboard.figures.text import power_of_ten, shorten, wrapped
+from dashboard.figures.text import plain, power_of_ten, shorten, wrapped
 
 LEGEND_LINE = 0.135  # inches, at print scale
 MOST_LAYOUTS = 3
@@ -46,6 +46,7 @@ class Page:
     legends: list[Key] = field(default_factory=list)  # what the panel's legend says, drawn or not
     bars: list[Bar] = field(default_factory=list)
     grown: list[float] = field(default_factory=list)  # inches by which notes and legends made it higher
+    draft: bool = False  # drawn only to find where axes lie: what stands inside of them can be left out
 
     @property
     def width(self) -> str:
@@ -83,7 +84,7 @@ class Page:
         from matplotlib.colors import LinearSegmentedColormap
 
         if self.greyscale:
-            return LinearSegmentedColormap.from_list("grey", ["#d9d9d9", "#111111"])
+            return LinearSegmentedColormap.from_list("grey", ["#cccccc", "#111111"])
         stops = RED_BLUE if diverging else VIRIDIS
         return LinearSegmentedColormap.from_list("signed" if diverging else "sequential", stops)
 
@@ -172,6 +173,7 @@ def new_page(
     show_title=False,
     on=None,
     shared=frozenset(),
+    draft=False,
 ) -> Page:
     """A Matplotlib page `height` inches high (at print scale) with title and notes reserved for; `on` a part of a
     composed page, where one is given, without what is `shared` there."""
@@ -180,7 +182,7 @@ def new_page(
     if show_title and title:
         lines = wrapped(title, int(sheet.inches * 72 / (sheet.points * 0.62)), 2)
         heading = figure.suptitle("\n".join(lines), x=0.01, ha="left", fontweight="bold")
-    page = Page(figure, sheet, greyscale, heading, shared)
+    page = Page(figure, sheet, greyscale, heading, shared, draft=draft)
     small = [line for note in notes if note for line in wrapped(note, page.characters + 6, 3)]
     if small:
         text = figure.supxlabel("\n".join(small), x=0.01, ha="left", color="#555555")
@@ -219,9 +221,21 @@ def _whole(figure) -> bool:
 
 
 def label_axes(page: Page, axes, x: str, y: str) -> None:
-    """Axis names, cut in the middle where they are longer than their side of the page."""
-    axes.set_xlabel(shorten(x, int(page.characters * 0.8)))
-    axes.set_ylabel(shorten(y, int(page.characters * 0.72 * page.figure.get_figheight() / page.inches)))
+    """Axis names, in two lines where they are longer than their side of the page, cut where they need more."""
+    beside = page.characters * 0.72 * page.figure.get_figheight() / page.inches
+    axes.set_xlabel(_in_lines(x, int(page.characters * 0.8)))
+    axes.set_ylabel(_in_lines(y, int(beside)))
+
+
+def _in_lines(name: str, room: int) -> str:
+    text = plain(name)
+    if len(text) <= room:
+        return text
+    for width in range(len(text) // 2, room + 1):  # the narrowest two lines: about as long as each other
+        lines = wrapped(text, width, 9)
+        if len(lines) <= 2:
+            return "\n".join(lines)
+    return shorten(text, room)
 
 
 def entry(name, limit: int = 26) -> str:

@@ -3,6 +3,8 @@ a ground that keeps them readable."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from analysis.results import Scatter
@@ -12,6 +14,10 @@ from dashboard.figures.text import markup, shorten
 
 MOST, LONGEST = 60, 18  # points; characters
 LETTER, HIGH, ABOVE = 0.0125, 0.05, 0.06  # of a name, as shares of the picture
+PICTURED_LETTER, PICTURED_HIGH = (
+    0.018,
+    0.06,
+)  # where there are pictures, so that it holds in one column of print, too
 
 
 def named(result: Scatter) -> list[tuple[int, str]]:
@@ -32,16 +38,53 @@ def named(result: Scatter) -> list[tuple[int, str]]:
     at = places / np.where(size > 0, size, 1.0)
     far = np.abs(at - np.median(at[good], axis=0)).max(axis=1)
     kept: list[int] = []
+    beside = _Beside.of(result, float(size.max()))
     for i in sorted(np.flatnonzero(good), key=lambda i: -far[i]):  # those that stand alone first
         over = at[good] - at[i]  # points that the name would cover
         half = LETTER * min(len(names[i]), LONGEST) / 2
         if ((np.abs(over[:, 0]) < half) & (over[:, 1] > 0) & (over[:, 1] < ABOVE)).any():
+            continue
+        if beside is not None and not beside.room(int(i), places[i], min(len(names[i]), LONGEST)):
             continue
         wide = [LETTER * (min(len(names[i]), LONGEST) + min(len(names[k]), LONGEST)) / 2 for k in kept]
         apart = [np.abs(at[i] - at[k]) for k in kept]
         if all(dx > w or dy > HIGH for (dx, dy), w in zip(apart, wide, strict=True)):
             kept.append(int(i))
     return [(i, names[i]) for i in sorted(kept)]
+
+
+@dataclass
+class _Beside:
+    """What names beside pictures must not lie on: pictures and other names (left, right, bottom, top), in a plot that
+    is `reach` wide; `sides` on which side of its point each name stands."""
+
+    taken: np.ndarray
+    sides: dict[int, tuple[int, int]]
+    reach: float
+
+    @classmethod
+    def of(cls, result: Scatter, reach: float) -> _Beside | None:
+        boxes = np.array([one.box for one in point_pictures.placed(result)]).reshape(-1, 4)
+        return cls(boxes, _sides(result), reach) if len(boxes) else None
+
+    def room(self, i: int, at: np.ndarray, letters: int) -> bool:
+        """Whether the name of the i-th point has room; then it has its place."""
+        wide, high = PICTURED_LETTER * letters * self.reach, PICTURED_HIGH * self.reach
+        x, y = at + np.array(self.sides.get(i, (0, 1))) * (wide / 2, 0.62 * high)
+        box = np.array([x - wide / 2, x + wide / 2, y - high / 2, y + high / 2])
+        across = np.minimum(box[1], self.taken[:, 1]) - np.maximum(box[0], self.taken[:, 0])
+        up = np.minimum(box[3], self.taken[:, 3]) - np.maximum(box[2], self.taken[:, 2])
+        if ((across > 0) & (up > 0)).any():
+            return False
+        self.taken = np.concatenate([self.taken, box[None]])
+        return True
+
+
+def note(result: Scatter) -> str:
+    """What must be said of names that have no room; "" where all have, or points are too many for any."""
+    count = int(np.isfinite(np.asarray(result.positions, dtype=np.float64)).all(axis=1).sum())
+    left = count - len(shown) if (shown := named(result)) else 0
+    return f"{left:,} of {count:,} names have no room and are left out" if left else ""
 
 
 def _sides(result: Scatter) -> dict[int, tuple[int, int]]:

@@ -1,5 +1,6 @@
 """Small pictures at the points of a plane scatter, a little beside each, so that its colour stays visible: above, or
-where another picture or point would be covered less."""
+on another side, so that none lies on another and few points are covered. Where points are close the pictures are
+smaller; one that has no room at all is left out, and it is told how many are."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ import numpy as np
 from analysis.results import Scatter
 
 MOST, LARGEST, SHARE = 200, 0.13, 1.6  # pictures; of the picture's side; of the even spacing of the points
-SIDES = ((0, 1), (0, -1), (-1, 0), (1, 0))  # above is best
+SIDES = ((0, 1), (0, -1), (-1, 0), (1, 0), (-1, 1), (1, 1), (-1, -1), (1, -1))  # above is best
+SMALLER = (1.0, 0.8, 0.65, 0.5)  # sides to try, of the largest
+BESIDE = 0.62  # of its side, from a point to the middle of its picture
 
 
 def pictured(result: Scatter) -> tuple[list[int], float]:
@@ -41,17 +44,36 @@ class Placed:
 
 
 def placed(result: Scatter) -> list[Placed]:
-    """Every picture on that side of its point where it covers least of the pictures before it and of the points."""
+    """The pictures that have room, on that side of their points where they cover fewest points and no picture before
+    them: as large as they can be with all of them in view, at the smallest without those that have no room."""
     which, wide = pictured(result)
     points, found = np.asarray(result.positions, dtype=np.float64), []
-    taken = np.empty((0, 4))
+    for smaller in SMALLER if which else ():
+        found = _put(points, which, wide * smaller)
+        if len(found) == len(which):
+            break
+    return found
+
+
+def note(result: Scatter) -> str:
+    """What must be said of pictures that have no room; "" where all have."""
+    which = pictured(result)[0]
+    left = len(which) - len(placed(result))
+    return f"{left:,} of {len(which):,} pictures have no room and are left out" if left else ""
+
+
+def _put(points: np.ndarray, which: list[int], wide: float) -> list[Placed]:
+    """Pictures of one size, in the order of their points; of those without room none."""
+    found, taken = [], np.empty((0, 4))
     for i in which:
-        middles = points[i] + 0.62 * wide * np.array(SIDES)
+        middles = points[i] + BESIDE * wide * np.array(SIDES)
         ends = np.stack([middles[:, 0], middles[:, 0], middles[:, 1], middles[:, 1]], axis=1)
         boxes = ends + wide / 2 * np.array([-1, 1, -1, 1])
-        best = int(np.argmin([_covered(box, taken) / wide**2 + _within(points, box) / 4 for box in boxes]))
-        found.append(Placed(i, SIDES[best], tuple(boxes[best].tolist())))
-        taken = np.concatenate([taken, boxes[best : best + 1]])
+        free = [k for k, box in enumerate(boxes) if _covered(box, taken) <= 1e-9 * wide**2]
+        if free:
+            best = min(free, key=lambda k: _within(points, boxes[k]))
+            found.append(Placed(i, SIDES[best], tuple(boxes[best].tolist())))
+            taken = np.concatenate([taken, boxes[best : best + 1]])
     return found
 
 

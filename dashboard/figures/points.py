@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.errors import NotFound, ShapeError
 from analysis.results import Scatter
+from dashboard.figures import point_names, point_pictures
 from dashboard.figures.colours import Colouring, colouring
 from dashboard.figures.text import listed, plain
 
@@ -47,6 +48,7 @@ def points_of(
         notes.append(f"{int((~good).sum()):,} of {n:,} points have no finite position and are not drawn")
     if shown.note:
         notes.append(shown.note)
+    notes += [said for said in (point_pictures.note(result), point_names.note(result)) if said]
     faint = _faint(n, dimmed, selected)[good]
     if faint.any():
         notes.append(f"{int((~faint).sum()):,} of {len(faint):,} points selected")

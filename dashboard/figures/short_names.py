@@ -13,12 +13,14 @@ _PARTS = re.compile(r"(?<=[./:_ -])")  # module paths, files, words
 
 def told_apart(names: Sequence[str], limit: int) -> list[str]:
     """`names` of at most `limit` characters each, different wherever the names are. Where one is too long, leading and
-    closing parts that all share become "…"; what is still too long is cut in the middle, or at its start where that
+    closing parts that all share become "…" (a name that fits and begins otherwise than most, such as "input" among
+    layers, has no say in that); what is still too long is cut in the middle, or at its start where that
     would make two alike, and numbered where nothing else helps."""
     names = [plain(name) for name in names]
     if all(len(name) <= limit for name in names):
         return names
-    tries = [dict(zip(names, _without_shared(names, context), strict=True)) for context in (1, 0)]
+    tries = [_shortened(among, context) for among in (names, _alike(names, limit)) for context in (1, 0)]
+    tries = [{name: t.get(name, name) for name in names} for t in tries]
     short = next((t for t in tries if all(len(text) <= limit for text in t.values())), tries[-1])
     for cut in (lambda text: shorten(text, limit), lambda text: _end(text, limit)):
         found = {name: cut(text) for name, text in short.items()}
@@ -31,6 +33,17 @@ def told_apart(names: Sequence[str], limit: int) -> list[str]:
         seen[text] += 1
         numbered[name] = f"{text} ({seen[text]})"
     return [numbered[name] for name in names]
+
+
+def _shortened(names: list[str], context: int) -> dict[str, str]:
+    return dict(zip(names, _without_shared(names, context), strict=True))
+
+
+def _alike(names: list[str], limit: int) -> list[str]:
+    """Those that begin as most do, and whatever is too long."""
+    first = [_PARTS.split(name)[0] for name in names]
+    most = Counter(first).most_common(1)[0][0]
+    return [name for name, own in zip(names, first, strict=True) if own == most or len(name) > limit]
 
 
 def _without_shared(names: list[str], context: int) -> list[str]:

@@ -49,7 +49,7 @@ def band(figure, x, low, high, colour: str, *, alpha=0.18, name="", **more):
 def colour_bar(name: str, theme: Theme, **more) -> dict:
     """A thin colour bar with its name along the right side."""
     return {
-        "title": {"text": markup(name, 36), "side": "right", "font": {"size": 12}},
+        "title": {"text": markup(name, 40), "side": "right", "font": {"size": 12}},
         "thickness": 12,
         "outlinewidth": 0,
         "exponentformat": "power",

@@ -64,9 +64,8 @@ class Clicks:
             self.answering = []
 
 
-HASH, METADATA, PART = (
-    b"\x0a\x12\x2a"  # how a message's fields begin: 1, 2 and 5 (`delta`), each with its length
-)
+# how a message's fields 1, 2 and 5 (`delta`) begin, each followed by its length
+HASH, METADATA, PART = b"\x0a\x12\x2a"
 
 
 def is_part(data: bytes) -> bool:

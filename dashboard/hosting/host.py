@@ -24,9 +24,7 @@ from dashboard.hosting.sign_in import Identity, NotLetIn
 from dashboard.hosting.sign_outs import SignOuts
 
 NOBODY = Person("", "none")
-REMEMBERED_S = (
-    0.1  # for so long one run of a page, which asks some thirty times, takes a visitor for the same
-)
+REMEMBERED_S = 0.1  # so long a run of a page, which asks some thirty times, takes a visitor for the same
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,9 @@ def draw(result_of: Callable[[], Result], key: str, **options: object) -> None:
         in_grey(result, **print_as)
         st.caption("Draft of a caption")
         st.code(figures.caption(result, show=options.get("show", "value")), language=None, wrap_lines=True)
+        if rest := figures.besides(result):
+            st.caption("To say in the text")
+            st.code(rest, language=None, wrap_lines=True)
 
 
 def sheet_form(result: Result, key: str) -> dict:

@@ -13,11 +13,12 @@ LONG, MOST = 44, 40  # characters that fit a cell; rows that are written out
 
 
 def parted(columns: Mapping[str, np.ndarray]) -> tuple[dict, dict]:
-    """(columns that fit a table, those of sentences that do not), where rows are few enough to be written out."""
+    """(columns that fit a table, those of sentences that do not), where rows are few enough to be written out.
+
+    The first column stays: it names the rows, in the table and below it."""
     rows = max((len(column) for column in columns.values()), default=0)
-    long = {name: column for name, column in columns.items() if rows <= MOST and _is_long(column)}
-    if len(long) == len(columns):
-        return dict(columns), {}
+    said = list(columns.items())[1:] if rows <= MOST else []
+    long = {name: column for name, column in said if _is_long(column)}
     return {name: column for name, column in columns.items() if name not in long}, long
 
 

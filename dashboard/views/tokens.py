@@ -4,27 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import errors, forms, state
-from dashboard.browse.token_questions import (
-    ABOUT_FILM,
-    ASKERS,
-    FILM,
-    QUESTIONS,
-    carried,
-    carried_to,
-    open_settings,
-    samples_of,
-)
-from dashboard.components import (
-    attention_atlas,
-    explained_sample,
-    nothing_yet,
-    questions,
-    rule_curves,
-    token_asker,
-    token_choices,
-    token_film,
-)
+from dashboard import errors, state
+from dashboard.browse.token_questions import ABOUT_FILM, FILM, QUESTIONS, carried_to
+from dashboard.components import nothing_yet, token_answers, token_film
 
 RESETS = (
     "p.",
@@ -39,14 +21,6 @@ RESETS = (
     "boxes",
     "joined",
 )  # of the view before
-ANSWERS = {"attention_atlas": attention_atlas.draw, "token_ledger": rule_curves.draw} | dict.fromkeys(
-    ASKERS, token_asker.draw
-)
-MORE = {"token_ledger": rule_curves.rules_box, "latency": rule_curves.rules_box}
-STARTS, PICKED = (
-    20.0,
-    120.0,
-)  # seconds of work that a question may start by being asked, or by a click on its answer
 TITLES = {FILM: "Film"} | {name: view.title for name, view in QUESTIONS.items()}
 
 
@@ -69,27 +43,8 @@ def page() -> None:
         if shown == FILM:
             st.caption(ABOUT_FILM)
             token_film.draw()
-            return
-        st.caption(QUESTIONS[shown].about)
-        with errors.shown():
-            token_choices.made_for(shown, ":".join(state.current_tap()))
-        if shown == "rules":
-            token_choices.rules_in_words()
-        questions.draw(QUESTIONS[shown].asks, shown, more=MORE, answers=ANSWERS, given=_asked,
-                       starts_below=_starts_below(), keeps=carried)  # fmt: skip
-
-
-def _starts_below() -> float:
-    """A token that was clicked is asked for already."""
-    setting = ASKERS.get(state.param("ask", "", list(ASKERS)))
-    return PICKED if setting in state.params(forms.PREFIX) else STARTS
-
-
-def _asked(method) -> dict:
-    """Which head, layer or measure, and which sample: asked in the open, other settings behind a line."""
-    return forms.chosen(method.params, open_settings(method)) | {
-        setting: explained_sample.draw(setting) for setting in samples_of(method)
-    }
+        else:
+            token_answers.draw(shown)
 
 
 page()

@@ -176,7 +176,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_atlas", family="tokens", network="attention",
-        title="What each head does", version=5, function=attention_atlas,
+        title="What each head does", version=6, function=attention_atlas,
         summary="Layers by heads: how sharp, how far and how concentrated, beside heads that know places only.",
         params=AttentionAtlasParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

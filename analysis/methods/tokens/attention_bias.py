@@ -193,7 +193,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="attention_bias", family="tokens", title="Bias of attention", version=4, function=attention_bias,
+        id="attention_bias", family="tokens", title="Bias of attention", version=5, function=attention_bias,
         summary="What attention adds to query times key: by offset, by place, by sample, and as landmarks move.",
         params=AttentionBiasParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=4 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

@@ -178,7 +178,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_blocks", family="tokens", network="attention",
-        title="Blocks over one head", version=3, function=attention_blocks,
+        title="Blocks over one head", version=4, function=attention_blocks,
         summary="The attention of a head in a sample, with the blocks of an adaptive approximation drawn around it.",
         params=AttentionBlocksParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of the other samples; one rotation of all queries and keys",

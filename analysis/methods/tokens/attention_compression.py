@@ -218,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_compression", family="tokens", network="attention",
-        title="Attention from fewer numbers", version=3,
+        title="Attention from fewer numbers", version=4,
         function=attention_compression,
         summary="Errors of blocks of many sizes, of the largest keys and of low rank at the same budget, for a head.",
         params=AttentionCompressionParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

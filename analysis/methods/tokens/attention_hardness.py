@@ -225,7 +225,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_hardness", family="tokens", network="attention",
-        title="Which heads could be computed cheaply?", version=3,
+        title="Which heads could be computed cheaply?", version=4,
         function=attention_hardness,
         summary="Head by head: the largest score beside √log n, the rank of exp(scores), the degree of a polynomial.",
         params=AttentionHardnessParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

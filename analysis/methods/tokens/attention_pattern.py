@@ -218,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_pattern", family="tokens", network="attention",
-        title="What one head looks at", version=4, function=attention_pattern,
+        title="What one head looks at", version=5, function=attention_pattern,
         summary="One query of one head in one sample, on the image or the words, beside what places alone would give.",
         params=AttentionPatternParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of the other samples; one constant added to all scores of a query",

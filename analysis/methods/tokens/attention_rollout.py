@@ -228,7 +228,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_rollout", family="tokens", network="attention",
-        title="What the answer reads through all layers", version=3,
+        title="What the answer reads through all layers", version=4,
         function=attention_rollout,
         summary="Rollout, rollout weighed by slopes and largest flow to the class token, beside places alone.",
         params=AttentionRolloutParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -194,7 +194,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_slope", family="tokens", network="attention",
-        title="Is attention sparse as the context grows?", version=2,
+        title="Is attention sparse as the context grows?", version=3,
         function=attention_slope,
         summary="Layers by heads: how the mass of attention grows with the context, 1 for a few keys, 2 for all alike.",
         params=AttentionSlopeParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,

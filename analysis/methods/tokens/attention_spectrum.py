@@ -203,7 +203,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="attention_spectrum", family="tokens", network="attention",
-        title="Singular values and landmarks of attention", version=1, function=attention_spectrum,
+        title="Singular values and landmarks of attention", version=2, function=attention_spectrum,
         summary="How low-rank heads are, as softmax and as a Gaussian kernel, and what a few landmark tokens leave.",
         params=AttentionSpectrumParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one rotation of queries and keys of a head",

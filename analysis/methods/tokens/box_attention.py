@@ -110,10 +110,9 @@ def _heads(taps, texts, params, rng, progress, notes) -> tuple[np.ndarray, list[
             reader, found, lambda f, doing="", at=at, step=step: progress(at + step * (1 + f), doing)
         )
         notes += [*found.notes, *reader.notes]
-        if reader.who.is_network:
-            notes += ["Attention is the network's own, layer by layer, whichever tap it is."] * (
-                len(taps) > 1
-            )
+        if reader.who.is_network or reader.who.recorded:
+            whose = "the network's own" if reader.who.is_network else "that of the dump"
+            notes += [f"Attention is {whose}, layer by layer, whichever tap it is."] * (len(taps) > 1)
             return reads, [f"layer {k + 1}" for k in range(reader.layers)]
         shares.append((reader.samples, reads))
         names.append(_short(tap))
@@ -219,7 +218,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="box_attention", family="tokens", network="attention",
-        title="Attention in boxes and leaked from them", version=3,
+        title="Attention in boxes and leaked from them", version=4,
         summary="How much of each instance's attention stays in its box, by layer or recorded step.",
         function=box_attention, params=BoxAttentionParams, result=Matrix, check=_check, cost=_cost, more_inputs=True,
         minimum_rows=2 * RUN, invariance="the order of samples and of heads; of maps, the scale of each",

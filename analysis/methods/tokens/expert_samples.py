@@ -88,7 +88,7 @@ def expert_samples(
     rows = tap.layout.offsets[samples]
     names = {e: f"{found.names[e]} ({int((of == e).sum())} samples)" for e in groups}
     return Gallery(
-        title=f"Samples by expert, {found.what}", value_name="mean gate", estimates=tuple(told),
+        title=f"Samples by expert, {found.what}", value_name="mean gate", of="samples", estimates=tuple(told),
         groups={names[e]: rows[at] for e, at in groups.items()},
         values={names[e]: mean[at, e] for e, at in groups.items()},
         reading=_reading(of, found, told),
@@ -149,7 +149,7 @@ def _reading(of, found, told) -> str:
         f"({counts[most]} of {len(of)}). A token's gates have {told[0].value:.2f} nats (even gates: {told[0].null:.2f})"
     )
     if len(told) > 1:
-        text += f"; {told[1].value:.0%} of {told[1].name} (two whichever: {told[1].null:.0%})"
+        text += f". Of the {told[1].name} there are {told[1].value:.0%} (two samples whichever: {told[1].null:.0%})"
     return text + "."
 
 
@@ -179,7 +179,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_samples", family="tokens", network="experts", title="Samples of each expert", version=2,
+        id="expert_samples", family="tokens", network="experts", title="Samples of each expert", version=3,
         function=expert_samples, summary="Samples grouped by the expert with most of their tokens, the surest first.",
         params=ExpertSamplesParams, result=Gallery, check=_check, cost=_cost, minimum_rows=8,
         invariance="one number added to all logits of a token; the order of experts and of tokens in a sample",

@@ -230,7 +230,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="head_memory", family="tokens", network="attention",
-        title="A head as a memory", version=3, function=head_memory,
+        title="A head as a memory", version=4, function=head_memory,
         summary="Keys as stored patterns: which tokens a head keeps apart, which melt into one, and how sharply.",
         params=HeadMemoryParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of keys; one rotation of all of them",

@@ -228,7 +228,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="head_offsets", family="tokens", network="attention", title="Which way heads look", version=1,
+        id="head_offsets", family="tokens", network="attention", title="Which way heads look", version=2,
         function=head_offsets,
         summary="Mean offset of what each head reads, on the grid or along the text, and distance against a gate.",
         params=HeadOffsetsParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN,

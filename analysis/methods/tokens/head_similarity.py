@@ -210,7 +210,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="head_similarity", family="tokens", network="attention",
-        title="Heads that do the same", version=2, function=head_similarity,
+        title="Heads that do the same", version=3, function=head_similarity,
         summary="Heads against heads: how alike their patterns are beyond places, and which are fixed patterns.",
         params=HeadSimilarityParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

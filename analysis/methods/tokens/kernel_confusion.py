@@ -228,7 +228,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="kernel_confusion", family="tokens", network="attention", title="Kernels that confuse queries", version=3,
+        id="kernel_confusion", family="tokens", network="attention", title="Kernels that confuse queries", version=4,
         function=kernel_confusion,
         summary="Softmax and linear kernels on one head's queries and keys: what is confused, how local rows are.",
         params=KernelConfusionParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -200,7 +200,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="key_coverage", family="tokens", network="attention",
-        title="How many keys hold what is read?", version=3, function=key_coverage,
+        title="How many keys hold what is read?", version=4, function=key_coverage,
         summary="Keys that hold 90 and 99 % of a row of attention, over the length of the context.",
         params=KeyCoverageParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of samples; one constant added to all scores of a query",

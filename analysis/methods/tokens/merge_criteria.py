@@ -108,7 +108,7 @@ def merge_criteria(
     told, ties = _estimates(found, tap.shape[1]), bool((drawn.state.size[drawn.state.valid] == 1).all())
     words = who.opened.words(int(at[0])) if who.is_network else ()
     return _film(params, layer, drawn, dump.layout, told, words, picture_of(given) if who.is_network else None,
-                 (*of_one(notes, params.sample), *_caveats(len(found), ties)))  # fmt: skip
+                 (*of_one(notes, params.sample, len(found) - 1), *_caveats(len(found), ties)))  # fmt: skip
 
 
 def _settings(params) -> MctfSettings:
@@ -217,7 +217,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="merge_criteria", family="tokens", network="blocks", title="What each merging criterion picks", version=1,
+        id="merge_criteria", family="tokens", network="blocks", title="What each merging criterion picks", version=2,
         function=merge_criteria,
         summary="Similarity, information and size alone, beside the three together: whose pairs does MCTF merge?",
         params=MergeCriteriaParams, result=TokenFilm, check=_check, cost=_cost, minimum_rows=32,

@@ -121,7 +121,8 @@ def _names(one, layer: int, tokens: int) -> tuple[str, ...]:
         return tuple(f"{i} {w}" for i, w in enumerate(one.words))
     if grid and len(cell) == tokens:
         return tuple(
-            f"{i} ({c // grid[1] + 1}, {c % grid[1] + 1})" if c >= 0 else f"{i}" for i, c in enumerate(cell)
+            f"{i} ({c // grid[1] + 1}, {c % grid[1] + 1})" if c >= 0 else f"{i} (no patch)"
+            for i, c in enumerate(cell)
         )
     return tuple(map(str, range(tokens)))
 
@@ -130,6 +131,7 @@ def _reading(told, m: np.ndarray, on_image=()) -> str:
     kind = "read only what came before" if measures.is_causal(m) else "read both ways"
     seen = "".join(f", {e.value:.3g} cells on the image ({e.null:.3g})" for e in on_image)
     return (
+        "A row is a token, and its cells are what it takes of the token of each column. "
         f"Tokens {kind}, {told[0].value:.3g} tokens away in their order on average (all alike: {told[0].null:.3g})"
         f"{seen}; place alone "
         f"tells {told[2].value:.0%} of the matrix (by chance {told[2].null:.0%}), and {told[3].value:.0f} numbers of "
@@ -193,7 +195,7 @@ METHODS = (
         family="tokens",
         title="A mixer as a matrix",
         summary="What each token takes of each other: attention, scans, filters and linear attention on the same axes.",
-        version=6,
+        version=7,
         function=mixing_matrix,
         params=MixingMatrixParams,
         result=Matrix,

@@ -121,7 +121,7 @@ def reading_after_drops(
     words = who.opened.words(int(at[0])) if who.is_network else ()
     return _map(params, one, shown, layout, told, words,
                 picture_of(given) if who.is_network else None,
-                (*of_one(notes, params.sample),
+                (*of_one(notes, params.sample, len(places) - 1),
                  *_caveats(who, one, params, layout, len(shown), len(places))))  # fmt: skip
 
 

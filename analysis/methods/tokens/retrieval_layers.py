@@ -238,7 +238,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="retrieval_layers", family="tokens", network="attention",
-        title="Which layers look up the answer?", version=2,
+        title="Which layers look up the answer?", version=3,
         function=retrieval_layers,
         summary="Over layers: how often the sentence that is known gets most of what the question's tokens read.",
         params=RetrievalLayersParams, result=Curve, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -225,7 +225,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="retrieval_strip", family="tokens", network="attention", title="What does the question read?", version=3,
+        id="retrieval_strip", family="tokens", network="attention", title="What does the question read?", version=4,
         function=retrieval_strip,
         summary="What the tokens of a question read in one text, by token and sentence, beside what places alone give.",
         params=RetrievalStripParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=2 * RUN,

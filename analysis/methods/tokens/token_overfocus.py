@@ -97,8 +97,8 @@ def token_overfocus(
 
     Raises
     ------
-    NotEnoughData
-        Fewer than two samples of two tokens.
+    NotEnoughData, InputError
+        Fewer than two samples of two tokens; a dump whose network cannot be run on spoiled samples.
     """
     tap, rng = as_activations(activations), rng or np.random.default_rng(0)
     reader = heads_of(tap, params.maximum_samples, rng, params.source, progress)
@@ -220,7 +220,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="token_overfocus", family="tokens", network="attention",
-        title="Do a few tokens get all attention?", version=3,
+        title="Do a few tokens get all attention?", version=4,
         function=token_overfocus,
         summary="Concentration of received attention on clean and spoiled samples, and how far it drifts, by layer.",
         params=TokenOverfocusParams, result=Table, check=_check, cost=_cost, minimum_rows=2 * RUN,

@@ -45,6 +45,12 @@ from analysis.tokens.subject import AUTOMATIC, SOURCES
 from analysis.tokens.survival import Survival, survival, together, worst_line
 
 Z, MORE = "standard deviations beyond random keep", "survival rate beyond random keep"
+MEANS = {
+    Z: "A cell says by how many standard deviations a rule leaves more tokens of this row or column than as many kept "
+    "at random (below 0: fewer).",
+    MORE: "A cell says how much larger the share of tokens is that a rule leaves of this row or column than with as "
+    "many kept at random (below 0: smaller).",
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,8 @@ def _matrix(found: dict[str, Survival], params: TokenSurvivalParams, notes, d: i
         null_band=(-bound, bound) if params.drawn == Z else None, significant=beyond,
         few=np.stack([s.variance.sum(axis=0) <= 0 for s in found.values()]),
         few_means="chance had no choice: all or none of these tokens are left alone",
-        estimates=tuple(_estimate(name, s, d) for name, s in found.items()), reading=_reading(found, tests),
+        estimates=tuple(_estimate(name, s, d) for name, s in found.items()), 
+        reading=f"{MEANS[params.drawn]} {_reading(found, tests)}",
         caveats=notes,
     )  # fmt: skip
 
@@ -178,7 +185,7 @@ METHODS = (
         network="blocks",
         title="Survival by place",
         summary="In which rows and columns tokens survive, rule by rule, against as many kept at random.",
-        version=3,
+        version=4,
         function=token_survival,
         params=TokenSurvivalParams,
         result=Matrix,

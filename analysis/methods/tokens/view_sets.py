@@ -206,7 +206,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="view_sets", family="tokens", network="attention", asks=sets_are_samples,
-        title="Views that read each other", version=4, function=view_sets,
+        title="Views that read each other", version=5, function=view_sets,
         summary="Attention between the views of a set, what leaving each out changes, and whether order matters.",
         params=ViewSetsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of sets; the order of the samples' views, up to the order of rows and columns",

@@ -229,7 +229,7 @@ def _check() -> tuple[CheckLine, ...]:
 METHODS = (
     Method(
         id="view_sphere", family="tokens", network="attention", asks=sets_are_samples,
-        title="Views on the camera sphere", version=2, function=view_sphere,
+        title="Views on the camera sphere", version=3, function=view_sphere,
         summary="Views with their pictures where their cameras stand, what each reads, and which the answer needs.",
         params=ViewSphereParams, result=Scatter, check=_check, cost=_cost, minimum_rows=2 * RUN,
         invariance="the order of sets; a rotation of all cameras of an object, up to where they are drawn",

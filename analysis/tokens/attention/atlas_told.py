@@ -26,8 +26,8 @@ def atlas_reading(reader, found, measure, value, null, more) -> str:
 def _compared(reader, found, measure, value, null, more) -> str:
     low, high = (np.unravel_index(f(value), value.shape) for f in (np.argmin, np.argmax))
     said = (
-        f"It runs from {value[low]:.3g} (layer {low[0] + 1}, head {low[1] + 1}) to "
-        f"{value[high]:.3g} (layer {high[0] + 1}, head {high[1] + 1})"
+        f"It runs from {_apart(value[low], value[high])} (layer {low[0] + 1}, head {low[1] + 1}) to "
+        f"{_apart(value[high], value[low])} (layer {high[0] + 1}, head {high[1] + 1})"
         if value.size > 1 else f"Here it is {value[0, 0]:.3g}"
     )  # fmt: skip
     if measure == ISOTROPIC:
@@ -42,6 +42,11 @@ def _compared(reader, found, measure, value, null, more) -> str:
         f"{said} {more.sum()} of {more.size} "
         f"{'heads go' if more.size > 1 else 'head goes'} beyond what places alone give (on average {null.mean():.3g})."
     )
+
+
+def _apart(value: float, other: float) -> str:
+    """A number with as many digits as tell it from another, three at least."""
+    return next((text for k in range(3, 8) if (text := f"{value:.{k}g}") != f"{other:.{k}g}"), f"{value:.3g}")
 
 
 def atlas_estimates(reader, found, measure, more, rng) -> tuple[Estimate, ...]:

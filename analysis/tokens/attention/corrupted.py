@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.errors import InputError
 from analysis.spec import Progress
 from analysis.tokens.attention.heads import HeadReader, recorded_heads
 
@@ -97,10 +98,16 @@ def spoiler(kind: str, severity: int, seed: int) -> Callable:
 
 
 def spoiled_heads(reader: HeadReader, kind: str, severity: int, seed: int, progress: Progress) -> HeadReader:
-    """The heads of the same samples, spoiled."""
+    """The heads of the same samples, spoiled. Raises InputError of a dump: what they would have given is not known."""
     if getattr(reader.who, "is_network", False):
         change = spoiler(kind, severity, seed)
         return recorded_heads(reader.who, reader.places, reader.weights is None, progress, change)
+    if getattr(reader.who, "recorded", False):
+        raise InputError(
+            f"{reader.what}, which no network can be asked for again",
+            "a network that can be run on spoiled samples",
+            "Ask for the atlas of attention, which needs no spoiled samples",
+        )
     x = reader.queries[0].astype(np.float64).copy()
     for b, there in enumerate(reader.layout.present):
         at = np.flatnonzero(there)[1:]  # the first is their mean

@@ -124,9 +124,11 @@ def network_mixers(tap: Activations, maximum: int, rng, mixer: str = OWN) -> Mix
             raise InputError(f"'{mixer}' of a network of scans, which has no queries and keys", f"'{OWN}'")
         return of_scans(run.loaded, run.data, run.samples, (run.note,), units, tap.layout)
     from analysis.tokens.networks.token_network import TokenNetwork
+    from analysis.tokens.opened import types_said
 
     try:
-        network = TokenNetwork(run.loaded, run.data.items(0, min(TRIED, run.n)))
+        items = run.data.items(0, min(TRIED, run.n))
+        network = TokenNetwork(run.loaded, items, types=types_said(tap))
     except InputError:
         filters = _filters(module)
         if not filters or mixer != OWN:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from analysis.sources.token_types import CLASS as TYPED_CLASS
+from analysis.sources.token_types import PATCH as TYPED_PATCH
+from analysis.sources.token_types import TokenTypes, fitting
 from analysis.tokens.view import CLASS, PADDING, PATCH, REGISTER, TEXT, TokenLayout
 
 MOST_LEADING = 64  # class token, registers and prompts together
 CLASS_NAME = re.compile(r"cls|class_?(token|emb)")
 
 
-def layout_of(model, stack: str, inputs, tokens: int) -> TokenLayout:
+def layout_of(model, stack: str, inputs, tokens: int, types: Iterable[str] = ()) -> TokenLayout:
     """Of the `tokens` that the first block of `stack` is given for prepared `inputs` (tensor or mapping of tensors).
 
     Patches may be removed; in a network of text only, every token but the first and the last of a sample may. How many
     patches there are is read off the layer that cuts the picture; the tokens before them are a class token, if the
     network has one, and registers or prompts. Without such a layer the patches are the most that lie like the picture,
-    and where there is no picture the first token is a class token if a parameter is named like one.
+    and where there is no picture the first token is a class token if a parameter is named like one. Of a picture's tokens
+    `types`, the token-type maps that were said when it was recorded, go before all that: where the counts of one add up
+    to the tokens, its patches alone may be removed.
     """
     given = inputs if isinstance(inputs, Mapping) else {}
     b = len(next(iter(given.values())) if given else inputs)
@@ -28,6 +33,9 @@ def layout_of(model, stack: str, inputs, tokens: int) -> TokenLayout:
     if words is not None and not vision and words.shape[1] == tokens:
         return _of_text(model, given, words)
     pixels = given.get("pixel_values", None if given else inputs)
+    said = fitting(types, tokens)
+    if said is not None:
+        return _of_types(said, b)
     leading, grid = _leading(model, stack, pixels, tokens)
     kinds = np.full((b, tokens), PATCH)
     kinds[:, :leading] = REGISTER
@@ -35,6 +43,17 @@ def layout_of(model, stack: str, inputs, tokens: int) -> TokenLayout:
         kinds[:, 0] = CLASS
     cell = np.where(np.arange(tokens) < leading, -1, np.arange(tokens) - leading)
     return TokenLayout(kinds, kinds == PATCH, np.broadcast_to(cell, kinds.shape).copy(), grid)
+
+
+def _of_types(types: TokenTypes, b: int) -> TokenLayout:
+    """In the network's own order of tokens."""
+    kinds, cell = np.full((b, types.tokens), REGISTER), np.full((b, types.tokens), -1)
+    for kind, first, count in types.parts:
+        if kind == TYPED_PATCH:
+            kinds[:, first : first + count], cell[:, first : first + count] = PATCH, np.arange(count)
+        elif kind == TYPED_CLASS:
+            kinds[:, first] = CLASS
+    return TokenLayout(kinds, kinds == PATCH, cell, types.grid)
 
 
 def _leading(model, stack: str, pixels, tokens: int) -> tuple[int, tuple[int, int] | None]:

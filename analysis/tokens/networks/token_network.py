@@ -54,6 +54,7 @@ class TokenNetwork:
     loaded : LoadedModel
     items : some items of its data, on which the way through its blocks is compared with its own; not kept
     stack : name of the list of blocks, where there are several
+    types : token-type maps that were said of its taps (`types_said`)
 
     Raises
     ------
@@ -61,8 +62,10 @@ class TokenNetwork:
         No known blocks, attention that cannot be taken apart, or another answer than the network's own.
     """
 
-    def __init__(self, loaded: LoadedModel, items, stack: str | None = None) -> None:
-        self.loaded = loaded
+    def __init__(
+        self, loaded: LoadedModel, items, stack: str | None = None, types: tuple[str, ...] = ()
+    ) -> None:
+        self.loaded, self.types = loaded, types
         self.stack, self.blocks = blocks_of(loaded.module, stack)
         self.attends = not any(b.scans for b in self.blocks)
         self.has = RECORDABLE if self.attends else OF_SCANS
@@ -138,7 +141,7 @@ class TokenNetwork:
 
     def layout(self, inputs, tokens: int) -> TokenLayout:
         """What the `tokens` of the prepared inputs are."""
-        return layout_of(self.loaded.module, self.stack, inputs, tokens)
+        return layout_of(self.loaded.module, self.stack, inputs, tokens, self.types)
 
     @contextmanager
     def _followed(self, passing: Passing):

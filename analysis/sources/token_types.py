@@ -13,6 +13,7 @@ token for each head of attention).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isqrt
 
@@ -40,6 +41,10 @@ class TokenTypes:
     def leading(self) -> int:
         """Tokens that are no patch."""
         return sum(count for kind, _, count in self.parts if kind != PATCH)
+
+    @property
+    def tokens(self) -> int:
+        return len(self.order)
 
     @property
     def has_class(self) -> bool:
@@ -88,6 +93,17 @@ def token_types(text: str, tokens: int) -> TokenTypes:
     if sum(count for kind, _, count in parts if kind == CLASS) > 1:
         raise ParameterError(f"several class tokens in {text!r}", "one, the others under a name of their own")
     return TokenTypes(tuple(parts), grid)
+
+
+def fitting(texts: Iterable[str], tokens: int) -> TokenTypes | None:
+    """The first of these maps whose counts add up to the tokens; None where none does."""
+    for text in filter(None, texts):
+        counts = [
+            int(c[2]) * int(c[3] or 1) for c in map(PART.fullmatch, map(str.strip, text.split("+"))) if c
+        ]
+        if sum(counts) == tokens:
+            return token_types(text, tokens)
+    return None
 
 
 def _square(count: int, text: str) -> tuple[int, int]:
