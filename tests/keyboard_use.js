@@ -53,7 +53,8 @@
     const look = root => {
       for (const e of root.querySelectorAll('*')) {
         const told = STATES.map(s => e.getAttribute(`aria-${s}`)).filter(v => v != null).join();
-        const own = e.matches('input, textarea, select') ? `${e.type == 'file' ? '' : e.value}/${e.checked}` : e.matches('details') ? e.open : e.matches('img, iframe') ? e.src : e.matches('canvas') ? pixels(e) : '';
+        const own = e.matches('input, textarea, select') ? `${e.type == 'file' ? '' : e.value}/${e.checked}` : e.matches('details') ? e.open : e.matches('img, iframe') ? e.src : e.matches('canvas') ? pixels(e)
+          : e.matches('[role=tab], [role=radio], [role=option]') ? e.innerText : '';  // which of them it is that is chosen
         const text = [...e.childNodes].filter(n => n.nodeType == 3).map(n => n.data.trim()).join('');
         if ((told || own || text) && !e.matches('style, script, [data-testid=stStatusWidget] *')) lines.push(`${e.tagName} ${told} ${own} ${text}`);
         if (e.shadowRoot) look(e.shadowRoot);
