@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from analysis.compute.linear.ranking_axes import spearman
 from analysis.tokens.routing.learners import HOW_MANY
@@ -27,6 +26,8 @@ def exchanged(x: np.ndarray, of: np.ndarray, rng: np.random.Generator) -> np.nda
 
 def tenths(x: np.ndarray, parts: int = 10) -> list[np.ndarray]:
     """Places of x (n,) in at most so many parts from small to large, of one size but for ties, which stay together."""
+    from scipy.stats import rankdata
+
     part = np.minimum((rankdata(x) - 0.5) * parts / len(x), parts - 1).astype(int)
     return [np.flatnonzero(part == p) for p in np.unique(part)]
 
