@@ -18,7 +18,7 @@ import numpy as np
 from analysis.activations import Activations, sample_column
 from analysis.arrays import finite_rows
 from analysis.compute.streaming import Pass, refuse_few
-from analysis.errors import NotFound, ParameterError, TooLarge
+from analysis.errors import NotEnoughData, NotFound, ParameterError, TooLarge
 
 RUN, FEWEST, MOST_BYTES = 16, 2, 2 << 30
 CLIP_COLUMNS, FRAME_COLUMNS = ("clip", "video", "object"), ("frame", "view", "time")
@@ -96,6 +96,12 @@ class Clips:
             self.names = [f"sample {int(m[0])}" for m in self.members]
         else:
             n, self.runs = layout.n_samples, True
+            if n < RUN:
+                raise NotEnoughData(
+                    f"{n} sample(s) of {tap.name}, of which nothing names clips",
+                    f"at least {RUN} in a row, which stand for the frames of one",
+                    "Say how many frames a sample has if each is a clip, or name a column of clips",
+                )
             self.members = [np.arange(i, i + RUN) for i in range(0, n - RUN + 1, RUN)]
             self.names = [f"samples {m[0]} to {m[-1]}" for m in self.members]
             self._said.append(
