@@ -72,7 +72,7 @@ OPENING, FEWEST, OTHERS = 5.0, 12, 16  # seconds; samples; of the same answer
 
 @dataclass(frozen=True)
 class CounterfactualDialogueParams:
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    sample: int = param(0, "Which sample, by its place in the store, from 0.", low=0, high=100_000_000)
     wanted: str | None = param(
         None, "Answer that is wanted; automatic: the second likeliest.", label="wanted answer"
     )

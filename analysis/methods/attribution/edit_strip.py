@@ -46,7 +46,7 @@ FEWEST = 8
 @dataclass(frozen=True)
 class EditStripParams(AxisParams):
     direction: str = param("pc:1", f"Along what the sample is moved: {GRAMMAR}.")
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    sample: int = param(0, "Which sample, by its place in the store, from 0.", low=0, high=100_000_000)
     farthest: float = param(
         4.0, "Largest move, in standard deviations along it.", label="largest move", low=0.01, high=1000.0
     )

@@ -49,7 +49,7 @@ DORMANT = (
 
 @dataclass(frozen=True)
 class ResponseCurveParams:
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    sample: int = param(0, "Which sample, by its place in the store, from 0.", low=0, high=100_000_000)
     feature: int | None = param(
         None,
         "Which feature or unit; automatic: the one the answer changes with most.",

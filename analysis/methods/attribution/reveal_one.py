@@ -63,7 +63,7 @@ HELP = {
 
 @dataclass(frozen=True)
 class RevealOneParams:
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    sample: int = param(0, "Which sample, by its place in the store, from 0.", low=0, high=100_000_000)
     groups: int = param(4, "Equal blocks of units, where their names do not tell.", low=2, high=MOST)
     components: int = param(3, "Principal axes that each group is kept as.", low=1, high=20)
     costs: str = param("", "Cost of each group in order, separated by commas; empty: each costs 1.")

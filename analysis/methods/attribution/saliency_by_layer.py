@@ -57,7 +57,7 @@ SITE = "the tap"
 @dataclass(frozen=True)
 class SaliencyByLayerParams(NulledParams):
     way: str = param("NormGrad", "How each map is made.", choices=tuple(WAYS))
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    sample: int = param(0, "Which sample, by its place in the store, from 0.", low=0, high=100_000_000)
     together: str = param(
         cross_layer.PRODUCT, "How the layers' maps are combined.", choices=cross_layer.KINDS
     )

@@ -57,7 +57,7 @@ OPENING = 5.0  # seconds
 @dataclass(frozen=True)
 class SaliencyMapParams(NulledParams):
     way: str = param("integrated gradients", "How the map is made.", choices=tuple(WAYS))
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    sample: int = param(0, "Which sample, by its place in the store, from 0.", low=0, high=100_000_000)
     more: int = param(3, "Random other samples shown beside it.", low=0, high=11)
     site: str = param(TAP, "Whose tokens are mapped.", choices=(TAP, THE_INPUT))
 

@@ -60,7 +60,7 @@ class SaliencyWaysParams(AskedParams):
         high=200,
         late=True,
     )
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    sample: int = param(0, "Which sample, by its place in the store, from 0.", low=0, high=100_000_000)
     site: str = param(TAP, "Whose tokens are mapped.", choices=(TAP, THE_INPUT))
 
 

@@ -68,7 +68,7 @@ TOKENS, GROUPS = site_players.TOKENS, site_players.GROUPS
 
 @dataclass(frozen=True)
 class SampleAttributionParams:
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    sample: int = param(0, "Which sample, by its place in the store, from 0.", low=0, high=100_000_000)
     players: str = param(
         FEATURES, "Who may be owed something; groups join as wholes (Owen values).",
         choices=(FEATURES, DIRECTIONS, *site_players.KINDS),

@@ -66,7 +66,7 @@ HELP = {
 
 @dataclass(frozen=True)
 class TripleInteractionsParams:
-    sample: int = param(0, "Which sample, by its place in the store.", low=0, high=100_000_000)
+    sample: int = param(0, "Which sample, by its place in the store, from 0.", low=0, high=100_000_000)
     players: str = param(FEATURES, "What is left out.", choices=(FEATURES, TOKENS))
     strongest: int = param(8, "Parts that are looked at, the strongest by slopes.", low=3, high=24)
     number: str = param(

@@ -41,7 +41,7 @@ from analysis.spec import CheckLine, Cost, Method, no_progress, param
 FEWEST = 8
 LATE, VECTOR = "local parts", "one vector"
 HELP = {
-    "sample": "Its place in the store.",
+    "sample": "Its place in the store, from 0.",
     "label": "Its class, where known.",
     "place": "By local parts, from 1.",
     "score": "Best matches of the query's tokens, added up as asked.",
@@ -54,7 +54,9 @@ HELP = {
 
 @dataclass(frozen=True)
 class LateInteractionParams:
-    query: int = param(0, "The sample to search with, by its place in the store.", low=0, high=100_000_000)
+    query: int = param(
+        0, "The sample to search with, by its place in the store, from 0.", low=0, high=100_000_000
+    )
     size: str = param(SUM, "What is done about samples of many tokens.", choices=SIZES)
     consistent: bool = param(
         False, "Matches agree about one translation on the grid.", label="consistent places"

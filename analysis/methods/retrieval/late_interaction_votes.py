@@ -52,7 +52,9 @@ HELP = {
 
 @dataclass(frozen=True)
 class VotesParams:
-    query: int = param(0, "The sample that searches, by its place in the store.", low=0, high=100_000_000)
+    query: int = param(
+        0, "The sample that searches, by its place in the store, from 0.", low=0, high=100_000_000
+    )
     item: int = param(1, "The sample that is found.", low=0, high=100_000_000)
     reach: int = param(1, "Cells that a match may be off the common translation.", low=0, high=10)
     centred: bool = param(True, "Take the mean sample off every token first.")

@@ -48,7 +48,9 @@ CHIMERAS = 50  # queries of the null
 
 @dataclass(frozen=True)
 class MaskedRetrievalParams:
-    query: int = param(0, "The sample to search with, by its place in the store.", low=0, high=100_000_000)
+    query: int = param(
+        0, "The sample to search with, by its place in the store, from 0.", low=0, high=100_000_000
+    )
     rows: str = param("", "Rows of the grid that can be seen, from 1, such as 2-5; empty: all.")
     columns: str = param("", "Columns of the grid that can be seen, from 1; empty: all.")
     cells: str = param("", "Cells that can be seen besides, by number from 0, such as 3, 7-9.")

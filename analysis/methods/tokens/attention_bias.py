@@ -55,7 +55,9 @@ OPENING = 4.0  # seconds
 
 @dataclass(frozen=True)
 class AttentionBiasParams:
-    sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(
+        0, "The sample that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
+    )
     query: int | None = param(
         None, "Place on the grid of the token that looks, row by row; automatic: the middle.", low=0, high=1_000_000
     )  # fmt: skip

@@ -49,7 +49,7 @@ NULL = "Gaussian queries and keys of the same joint mean and covariance"
 
 @dataclass(frozen=True)
 class AttentionBlocksParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     layer: int | None = param(
         None, "Its number, from 1; automatic: the tap's, else the last.", low=1, high=1000
     )

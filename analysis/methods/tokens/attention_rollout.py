@@ -57,7 +57,7 @@ ROLLOUT, PLACES, SLOPE, FLOW = "rollout", "by places alone", "weighted by slope"
 
 @dataclass(frozen=True)
 class AttentionRolloutParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     maximum_samples: int = param(
         32,
         "Most samples that it is compared with; a seeded random subset above.",

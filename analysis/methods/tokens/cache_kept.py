@@ -52,7 +52,7 @@ NO_INTERVAL = {"interval": "none: one sample"}
 
 @dataclass(frozen=True)
 class CacheKeptParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     share: float = param(0.3, "Share of all tokens of all layers that may stay.", low=0.01, high=1.0)
     way: str = param(THRESHOLD, "How tokens are shared out between layers.", choices=WAYS)
     sinks: int = param(0, "First tokens that always stay.", low=0, high=100)

@@ -57,7 +57,7 @@ NAMES = ("average of the cell", "attention in the cell", "one token of the cell"
 
 @dataclass(frozen=True)
 class CoarseSourcesParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     side: int = param(2, "Side of the cells.", low=1, high=16)
     token: int | None = param(
         None, "Which coarse token, from 1, row by row; automatic: the middle.", low=1, high=1_000_000

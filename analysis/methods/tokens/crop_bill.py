@@ -45,7 +45,9 @@ READ = ("hidden", "mean attention")
 
 @dataclass(frozen=True)
 class CropBillParams:
-    sample: int = param(0, "The page that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(
+        0, "The page that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
+    )
     down: int = param(2, "Crops from top to bottom, where the network cuts none.", low=1, high=16)
     across: int = param(2, "Crops from left to right.", low=1, high=16)
     threshold: float = param(0.9, "Cosine above which a token has a near-duplicate.", low=0.0, high=1.0)

@@ -43,7 +43,7 @@ OPENING, RUN, ORDERS = 4.0, 16, 99
 
 @dataclass(frozen=True)
 class ExpertTerritoryParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     shown: int = param(6, "Most experts drawn, those with the largest gates in the sample.", low=1, high=24)
     source: str = param(AUTOMATIC, "Where gates come from.", choices=SOURCES, late=True)
     maximum_samples: int = param(

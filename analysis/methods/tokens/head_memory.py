@@ -56,7 +56,7 @@ HELP = {
 
 @dataclass(frozen=True)
 class HeadMemoryParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     layer: int | None = param(
         None, "Its number, from 1; automatic: the tap's, else the last.", low=1, high=1000
     )

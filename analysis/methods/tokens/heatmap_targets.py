@@ -52,7 +52,9 @@ FEWEST, REACH = 4, 1.5  # samples; ends of the colours, in heights of a target
 
 @dataclass(frozen=True)
 class HeatmapTargetsParams:
-    sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(
+        0, "The sample that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
+    )
     columns: str = param(
         "", "Sample columns of landmarks, x and y of each in turn, with commas; empty: none are known."
     )

@@ -50,7 +50,7 @@ RUN, TOLD = 16, 200  # rows of a tap without tokens that stand for a sample; sam
 @dataclass(frozen=True)
 class LearnersMapParams:
     sample: int = param(
-        0, "The first sample that is drawn: its place in the store.", low=0, high=1_000_000_000
+        0, "The first sample that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
     )
     shown: int = param(6, "How many samples are drawn, from it on.", low=1, high=12)
     units: str = param(EACH, UNITS_HELP, choices=(EACH, HOW_MANY))

@@ -49,7 +49,7 @@ HELP = {
 
 @dataclass(frozen=True)
 class LensWordsParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     words: int = param(1, "Words in a cell, the likeliest first.", low=1, high=5)
     layers: int = param(8, "Most layers drawn, spread over the depth, the last among them.", low=2, high=200)
     places: int = param(40, "Most places drawn, the first ones.", low=2, high=1000)

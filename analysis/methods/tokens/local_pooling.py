@@ -46,7 +46,9 @@ RESPONSE, SPREAD, ORDER = "response", "distance from its neighbours", "place in 
 
 @dataclass(frozen=True)
 class LocalPoolingParams:
-    sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(
+        0, "The sample that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
+    )
     neighbours: int = param(4, "Nearest tokens that are pooled.", low=1, high=256)
     maximum_samples: int = param(64, "Most samples; a seeded random subset above.", low=2, high=5000)
 

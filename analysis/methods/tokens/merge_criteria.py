@@ -49,7 +49,9 @@ WAYS = (JOINT, *CRITERIA)
 
 @dataclass(frozen=True)
 class MergeCriteriaParams:
-    sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(
+        0, "The sample that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
+    )
     share: float = param(0.25, "Share of the free tokens left after the last layer.", low=0.02, high=0.98)
     layer: int | None = param(
         None, "Behind which layer, from 1; automatic: the last that merges.", low=1, high=999

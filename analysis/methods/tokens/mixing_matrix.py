@@ -55,7 +55,7 @@ OPENING = 6.0  # seconds
 
 @dataclass(frozen=True)
 class MixingMatrixParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     layer: int | None = param(
         None, "Which mixer, from 1; automatic: the tap's, else the last.", low=1, high=999
     )

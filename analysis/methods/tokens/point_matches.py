@@ -52,7 +52,9 @@ KEPT, LEVEL = "levels that the point stays", "level"
 
 @dataclass(frozen=True)
 class PointMatchesParams:
-    sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(
+        0, "The sample that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
+    )
     truth: str = param(SAME, "Where a point is in the second picture.", choices=(SAME, PLANE))
     sharpness: float = param(20.0, "Score of a cosine of 1.", low=0.1, high=1000.0)
     dustbin: float = param(

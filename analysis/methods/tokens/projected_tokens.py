@@ -67,7 +67,9 @@ SHOWN = {"": "the picture", WHOLE: "from tokens", KEPT: "from P", REST: "from co
 
 @dataclass(frozen=True)
 class ProjectedTokensParams:
-    sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(
+        0, "The sample that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
+    )
     show: str = param(
         TOKENS, "What is drawn, pictures where the network reads some.", choices=(TOKENS, PICTURES)
     )

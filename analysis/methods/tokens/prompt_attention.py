@@ -49,7 +49,9 @@ SOURCES = (ROWS, NETWORK)
 
 @dataclass(frozen=True)
 class PromptAttentionParams:
-    sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(
+        0, "The sample that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
+    )
     sharpness: float = param(1.0, "What scores are multiplied by, beside 1 / √d.", low=0.0, high=1000.0)
     maximum_samples: int = param(200, "Most samples; a seeded random subset above.", low=2, high=20_000)
     source: str = param(

@@ -65,7 +65,9 @@ RANDOM = "as many tokens kept at random, mean over samples"
 
 @dataclass(frozen=True)
 class ReadingAfterDropsParams:
-    sample: int = param(0, "The sample that is drawn: its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(
+        0, "The sample that is drawn: its place in the store, from 0.", low=0, high=1_000_000_000
+    )
     rule: str = param("pyramid_drop", "Rule that drops tokens.", choices=DROPPING)
     share: float = param(0.25, "Share of the free tokens left after the last removal.", low=0.01, high=1.0)
     reader: str = param(ANSWER, "Who reads; without text, the token that answers.", choices=READERS)

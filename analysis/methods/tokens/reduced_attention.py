@@ -51,7 +51,7 @@ READS, OWN, MAY, EVERY = "what it reads", "its own key", "what it may read", "wh
 
 @dataclass(frozen=True)
 class ReducedAttentionParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     layer: int | None = param(
         None,
         "Which attention of the network, in the order computed, from 1; automatic: the tap's, else the last.",

@@ -61,7 +61,7 @@ READS, READERS = "the network: what it reads", "the network: who reads it"
 
 @dataclass(frozen=True)
 class ScanFoldedParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     token: int | None = param(
         None, "Its place on the grid, row by row; automatic: the middle.", low=0, high=1_000_000
     )

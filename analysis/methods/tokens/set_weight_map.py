@@ -56,7 +56,7 @@ from analysis.tokens.pooling.token_sets import RUN, TokenSets
 @dataclass(frozen=True)
 class SetWeightMapParams:
     sample: int = param(
-        0, "The set that is drawn: a sample, its place in the store.", low=0, high=1_000_000_000
+        0, "The set that is drawn: a sample, its place in the store, from 0.", low=0, high=1_000_000_000
     )
     elements: int | None = param(
         None,

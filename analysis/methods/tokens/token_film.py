@@ -51,7 +51,7 @@ OPENING = 6.0  # seconds
 
 @dataclass(frozen=True)
 class TokenFilmParams:
-    sample: int = param(0, "Its place in the store.", low=0, high=1_000_000_000)
+    sample: int = param(0, "Its place in the store, from 0.", low=0, high=1_000_000_000)
     rule: str = param("tome", "Rule that drops or merges tokens.", choices=tuple(rules()))
     share: float = param(
         0.5, "Share of the free tokens that is left after the last layer.", low=0.01, high=1.0
