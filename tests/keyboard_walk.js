@@ -15,11 +15,18 @@
     if (!box.width || !box.height || look.visibility == 'hidden' || closest(e, '[aria-hidden=true], [inert]')) return false;
     return ups(e).every(n => getComputedStyle(n).display != 'none');
   };
+  const clear = colour => colour == 'transparent' || /^rgba\(.*,\s*0\)$|\/\s*0\)$/.test(colour);
+  // Outline, shadow, border, background, underline and opacity of what lies around the focus: "" where none is drawn.
   const style = e => ups(e).slice(0, 7).flatMap(n => [null, '::before', '::after'].map(part => {
     const s = getComputedStyle(n, part);
-    return [s.outlineStyle == 'none' ? '' : s.outlineStyle + s.outlineWidth + s.outlineColor, s.boxShadow, s.borderColor,
-            s.borderWidth, s.backgroundColor, s.textDecoration, s.opacity].join();
-  })).join('|');
+    const sides = ['Top', 'Right', 'Bottom', 'Left'].map(side => [s[`border${side}Style`], s[`border${side}Width`], s[`border${side}Color`]])
+      .filter(([kind, width, colour]) => kind != 'none' && parseFloat(width) > 0 && !clear(colour)).join();
+    return [s.outlineStyle == 'none' || !parseFloat(s.outlineWidth) || clear(s.outlineColor) ? '' : s.outlineStyle + s.outlineWidth + s.outlineColor,
+            s.boxShadow == 'none' ? '' : s.boxShadow, sides, clear(s.backgroundColor) ? '' : s.backgroundColor,
+            s.textDecorationLine == 'none' ? '' : s.textDecoration, s.opacity];
+  }));
+  // What shows the focus is drawn: something that is taken away from a control does not.
+  const ringed = (e, before) => style(e).some((now, i) => !before[i] || now.some((look, k) => look && look != before[i][k]));
   const text = e => (e.innerText ?? e.textContent ?? '').trim();
   const byId = (e, ids) => ids.split(/\s+/).map(id => e.getRootNode().getElementById?.(id))
     .map(n => n?.getAttribute('aria-label') || (n ? text(n) : ''))
@@ -50,7 +57,7 @@
     if (!walk.by.has(e)) walk.by.set(e, -1 - walk.others++);  // what can be scrolled, and what opened since: each itself
     const at = walk.by.get(e);
     const box = (closest(e, 'canvas') ?? e).getBoundingClientRect();  // the cells of a table that is drawn
-    return { at, tells: tells(e), named: at < 0 || name(e) != '', ringed: at < 0 || style(e) != walk.start.get(e),
+    return { at, tells: tells(e), named: at < 0 || name(e) != '', ringed: at < 0 || ringed(e, walk.start.get(e)),
              inside: box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth };
   };
   walk.left = () => !document.hasFocus();  // the focus is on the browser's own controls, no longer in the page

@@ -137,8 +137,10 @@ def test_the_judge_sees_what_is_wrong(page):
     assert {line.partition(":")[0] for line in grave(page)} >= {"image-alt", "color-contrast"}
 
 
-FAULTY = """<html lang="en"><style>:focus { outline: none } .ring:focus { outline: 3px solid }</style>
-  <button class="ring">first</button> <button>ringless</button> <button class="ring"></button>
+FAULTY = """<html lang="en"><style>
+  :focus { outline: none } .ring:focus { outline: 3px solid } .bare:focus { border: 0 }</style>
+  <button class="ring">first</button> <button>ringless</button> <button class="bare">ringless too</button>
+  <button class="ring"></button>
   <div role="button" style="width:50px;height:20px">unreached</div>
   <button class="ring" id="last">last</button>"""
 
@@ -147,7 +149,7 @@ def test_the_walk_sees_what_is_wrong(page):
     page.set_content(FAULTY)
     found = walk(page)
     assert [line.partition("“")[2] for line in found.unreached] == ["unreached”"]
-    assert ["ringless" in line for line in found.ringless] == [True]
+    assert ["ringless" in line for line in found.ringless] == [True, True]
     assert len(found.nameless) == 1
     assert not found.trapped
     page.set_content(FAULTY)
