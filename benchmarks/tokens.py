@@ -26,6 +26,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy: a second thread that waits counts as processor time
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
