@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from analysis.results import Spectrum
-from dashboard.figures.paper import Page, entry, label_axes, log_ticks
+from dashboard.figures.legends import entry
+from dashboard.figures.paper import Page, label_axes, log_ticks
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, number, plain
