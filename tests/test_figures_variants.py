@@ -32,6 +32,7 @@ from dashboard.figures.sheet import sheet
 from dashboard.figures.style import GREYS
 
 SEEN = 1.95  # contrast with white paper that a mark has at least, in grey
+SEEN_IN_COLOUR = 1.45
 PLAIN = {"linkage": None, "row_order": None, "column_order": None, "significant": None, "null_band": None}
 LARGE = {
     "scatter_big",
@@ -159,6 +160,20 @@ def test_shades_of_grey_are_seen_on_paper_and_told_apart():
         assert contrast(shade, "#ffffff") >= SEEN, shade
     assert min(abs(lightness(a) - lightness(b)) for a, b in combinations(GREYS, 2)) >= 10
     assert abs(lightness(ends[0]) - lightness(ends[1])) > 60, "a scale wants its room as well"
+
+
+@pytest.mark.parametrize("diverging", [False, True])
+def test_marks_in_colour_are_seen_on_paper_too(diverging):
+    """And a point at zero, which a map of cells draws white."""
+    page = Page(None, sheet(), greyscale=False)
+    for at in np.linspace(0, 1, 33):
+        shade = "#{:02x}{:02x}{:02x}".format(
+            *(round(255 * v) for v in page.colour_map(diverging, marks=True)(at)[:3])
+        )
+        assert contrast(shade, "#ffffff") >= SEEN_IN_COLOUR, at
+    for i in range(8):
+        assert contrast(page.mark(i)[0], "#ffffff") >= SEEN_IN_COLOUR
+        assert contrast(page.line(i)[0], "#ffffff") >= SEEN_IN_COLOUR
 
 
 @pytest.mark.parametrize("greyscale", [False, True])

@@ -15,8 +15,9 @@ from dashboard.figures.style import (
     GREYS,
     MARKS,
     MORE_DASHES,
-    OKABE_ITO,
+    ON_WHITE,
     RED_BLUE,
+    RED_BLUE_MARKS,
     VIRIDIS,
 )
 from dashboard.figures.text import plain, power_of_ten, shorten, wrapped
@@ -80,7 +81,7 @@ class Page:
         """(colour, Matplotlib marker) of the i-th category."""
         if self.greyscale:  # no two of the first 24 are alike
             return GREYS[(i + i // 12) % len(GREYS)], MARKS[i % len(MARKS)][1]
-        return OKABE_ITO[i % 8], MARKS[i // 8 % len(MARKS)][1]
+        return ON_WHITE[i % 8], MARKS[i // 8 % len(MARKS)][1]
 
     def line(self, i: int) -> tuple[str, object]:
         """(colour, dash) of the i-th line."""
@@ -90,14 +91,18 @@ class Page:
             if i < 21:
                 return GREYS[(i - 12) // 3], MORE_DASHES[i % 3]
             return GREYS[3], (*MORE_DASHES, *(dash for _, dash in DASHES))[(i - 21) % 7]
-        return OKABE_ITO[i % 8], DASHES[i // 8 % 4][1]
+        return ON_WHITE[i % 8], DASHES[i // 8 % 4][1]
 
-    def colour_map(self, diverging: bool):
+    def colour_map(self, diverging: bool, *, marks: bool = False):
+        """Matplotlib's, of cells or, darker where it would be lost on white, of `marks`."""
         from matplotlib.colors import LinearSegmentedColormap
 
         if self.greyscale:
             return LinearSegmentedColormap.from_list("grey", GREY_SCALE)
-        stops = RED_BLUE if diverging else VIRIDIS
+        if marks:
+            stops = RED_BLUE_MARKS if diverging else VIRIDIS[:-1]
+        else:
+            stops = RED_BLUE if diverging else VIRIDIS
         return LinearSegmentedColormap.from_list("signed" if diverging else "sequential", stops)
 
 

@@ -88,7 +88,7 @@ def _by_value(axes, page: Page, xy: np.ndarray, colour, values: np.ndarray, side
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    scale = ScalarMappable(Normalize(colour.low, colour.high), page.colour_map(colour.diverging))
+    scale = ScalarMappable(Normalize(colour.low, colour.high), page.colour_map(colour.diverging, marks=True))
     steps = scale.cmap.N
     at = np.clip(scale.norm(values.astype(float)).filled(0) * steps, 0, steps - 1).astype(int)
     if len(xy):
@@ -106,7 +106,7 @@ def _paper_stars(axes, page: Page, ready: Points, stars: np.ndarray, i: int, j: 
             _category_mark(page, ready, k)[0] if k >= 0 else MISSING for k in colour.codes[mine].tolist()
         ]
     elif colour.kind == "value":
-        scale = page.colour_map(colour.diverging)
+        scale = page.colour_map(colour.diverging, marks=True)
         span = max(colour.high - colour.low, 1e-300)
         shades = scale(np.clip((colour.values[mine] - colour.low) / span, 0, 1))
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from analysis.results import Table
@@ -17,6 +19,8 @@ ROWS_ON_PAPER = {"single": 24, "double": 30, "slide": 10, "poster": 24}
 CHARACTERS = {"single": 54, "double": 118, "slide": 74, "poster": 74}
 LOOSEST = 1.6  # of a line's height; further apart rows are no table
 LINE = 0.155  # inches at print size
+WIDEST = 50  # characters of a cell
+_NUMBERED = re.compile(r" \(\d+\)$")
 
 
 def empty(result: Table) -> str:
@@ -58,7 +62,19 @@ def shown(values, limit: int = 28) -> list[str]:
         return [number(v) if abs(int(v)) >= 10_000 else str(int(v)) for v in values]
     if values.dtype.kind == "b":
         return ["yes" if v else "no" for v in values]
-    return told_apart([str(v) for v in values], limit)
+    return _told(values, limit)
+
+
+def _told(values: np.ndarray, limit: int) -> list[str]:
+    """Texts of at most `limit` characters, or of a few more where that keeps them unlike without numbers."""
+    texts = [plain(v) for v in values]
+    for most in range(limit, WIDEST, 6):
+        found = told_apart(texts, most)
+        if not any(
+            _NUMBERED.search(short) and short != text for short, text in zip(found, texts, strict=True)
+        ):
+            return found
+    return told_apart(texts, limit)
 
 
 def notes(result: Table, *, rows: int | None = None, **_ignored) -> tuple[str, ...]:
@@ -138,7 +154,7 @@ def paper(result: Table, page: Page, **_ignored) -> None:
     axes = page.figure.add_subplot()
     axes.set_axis_off()
     lines = len(columns[0]) + 1
-    room = page.figure.get_figheight() / (
+    room = (page.figure.get_figheight() - sum(page.grown)) / (
         LINE * page.scale
     )  # beside a high neighbour: more lines than there are
     axes.set_ylim(max(lines + 0.1, room / LOOSEST), -0.1)
