@@ -152,6 +152,18 @@ def test_in_grey_there_is_no_colour_and_nothing_looks_like_another(name):
     assert grey_check(result, greyscale=True, **options) == ()
 
 
+@pytest.mark.parametrize("name", ["film of scored words", "hostile token_film_long", "tokens with names",
+                                  "estimates of scatter", "scatter with names"])  # fmt: skip
+@pytest.mark.parametrize("width", ["slide", "poster"])
+def test_texts_of_large_sheets_stand_alone(name, width, monkeypatch):
+    result, options = every()[name]
+    texts, _ = written(result, monkeypatch, width=width, **options)
+    assert not [t for t in texts if t.points < 0.8 * sheet(width).points]
+    assert not [(a.text, b.text) for a, b in combinations(texts, 2) if a.over(b)]
+    if "estimates" in name:
+        assert any("permutation, 100 draws" in t.text for t in texts), "what is said of a null is not cut"
+
+
 def test_shades_of_grey_are_seen_on_paper_and_told_apart():
     page = Page(None, sheet(), greyscale=True)
     scale = page.colour_map(False)

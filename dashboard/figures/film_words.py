@@ -14,6 +14,7 @@ from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, shorten
 
+BESIDE_NAMES = 0.62  # of the page's height, that steps take
 MOST_WORDS, LINE = 160, 26  # tokens; pixels
 
 
@@ -105,9 +106,10 @@ def paper(result: TokenFilm, page: Page, how, show: str, marks=()) -> None:
     hatch_on_paper(axes, np.asarray(result.owner)[shown][:, : values.shape[1]] < 0, page.scale)
     for k in range(len(shown)):
         film_marks.on_paper(axes, page, marks, 1, k)
-    axes.set_yticks(
-        range(len(shown)), [f"{shorten(result.names[s], 14)} · {left(result, int(s))}" for s in shown]
-    )
+    lines = page.figure.get_figheight() * 72 * BESIDE_NAMES / (1.3 * page.sheet.points)
+    every = max(1, -(-len(shown) // max(int(lines), 1)))  # a slide is too low for the names of many steps
+    named = [f"{shorten(result.names[s], 14)} · {left(result, int(s))}" for s in shown[::every]]
+    axes.set_yticks(range(0, len(shown), every), named)
     axes.tick_params(axis="y", length=0)
     axes.spines[:].set_visible(False)
     if result.words and values.shape[1] <= 40:

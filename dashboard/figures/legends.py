@@ -39,15 +39,15 @@ def setting(sheet: Sheet, labels, title=None) -> Setting:
     points, room = SMALLER * sheet.points, int(sheet.characters / SMALLER)
     longest = max(map(len, labels))
     for limit in range(max(longest, SHORTEST), SHORTEST - 1, -1):
-        found = _set(tuple(map(entry, told_apart(labels, limit))), room, points, title)
+        found = _set(tuple(map(entry, told_apart(labels, limit))), room, points, title, mark=5)
         if found.lines - bool(title) <= MOST_LINES:
             break
     return found
 
 
-def _set(labels: tuple[str, ...], characters: int, points: float, title) -> Setting:
+def _set(labels: tuple[str, ...], characters: int, points: float, title, mark: int = 6) -> Setting:
     longest = max(map(breadth, labels), default=1)
-    columns = max(1, min(len(labels), int(characters / (longest + 6))))
+    columns = max(1, min(len(labels), int(characters / (longest + mark))))
     rows = max(1, -(-len(labels) // columns))
     # no line with one entry under a full one
     return Setting(labels, points, max(1, -(-len(labels) // rows)), rows + bool(title))
