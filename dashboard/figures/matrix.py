@@ -37,7 +37,8 @@ DIGIT, NARROW, BETWEEN = (
     0.36,
     0.25,
 )  # of the points: a digit, a point or a minus sign, between two numbers
-BESIDE_THE_SCALE, BESIDE_THE_TREE = 0.81, 0.86  # of the width, for cells and their names; for cells
+BESIDE_THE_BAR, BESIDE_THE_TREE = 0.93, 0.86  # of the width, for cells and their names; for cells
+BAR_NUMBERS = 4.7  # of the points: how wide the numbers and the name of the scale are
 ROUNDED_SPREAD, ALIKE = (
     1e-6,
     0.05,
@@ -310,10 +311,16 @@ def _letters_of_cells(cells: Cells, decimals: int, page: Page, tree: bool) -> fl
     good = cells.values[np.isfinite(cells.values)]
     written = [f"{value:.{decimals}f}" for value in (good.min(), good.max())]
     letters = BETWEEN + max(sum(NARROW if c in "-." else DIGIT for c in text) for text in written)
-    named = max(len(name) for name in told_apart(cells.row_names, _letters(page, cells.row_names)))
-    left = 72 * page.inches * BESIDE_THE_SCALE - 0.56 * named * page.sheet.points
+    points = page.sheet.points
+    beside, below = (
+        0.56 * points * max(len(name) for name in told_apart(names, _letters(page, names)))
+        for names in (cells.row_names, cells.column_names)
+    )
+    left = 72 * page.inches * BESIDE_THE_BAR - BAR_NUMBERS * points - beside
     wide = left * (BESIDE_THE_TREE if tree else 1.0) / cells.values.shape[1]
-    high = 0.66 * page.figure.get_figheight() * 72 / cells.values.shape[0]
+    turned = _turned(cells.column_names)
+    free = page.figure.get_figheight() - sum(page.grown)
+    high = (72 * free - (below if turned else 0.0) - 2 * points) / cells.values.shape[0]
     return min(7.0 * page.scale, wide / letters, 0.8 * high)
 
 
@@ -333,11 +340,13 @@ def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
         else:
             put([])
             label(f"{len(names):,} {what}")
-    if (
-        len(cells.column_names) <= min(MOST_NAMES, wide)
-        and sum(min(len(n), PAPER_NAME) + 2 for n in cells.column_names) > 30
-    ):
+    if len(cells.column_names) <= min(MOST_NAMES, wide) and _turned(cells.column_names):
         axes.tick_params(axis="x", rotation=90)
+
+
+def _turned(names) -> bool:
+    """Whether names of columns stand upright: beside each other they have no room."""
+    return sum(min(len(name), PAPER_NAME) + 2 for name in names) > 30
 
 
 def _letters(page: Page, names) -> int:
