@@ -23,7 +23,7 @@ LOOKS = [
     ),
     *((width, True, "serif") for width in ("single", "double", "slide", "poster")),
 ]
-SMALLEST = 5.0  # points, in print
+SMALLEST = 6.0  # points, in print at the size that a preset has by itself
 SLACK = 0.2  # of a line's height, above and below, that letters leave free
 
 

@@ -27,7 +27,7 @@ from dashboard.commands import figure_options
 from dashboard.commands.output import write_figure
 from dashboard.figures import export, grey_check, on_paper, pdf_fonts, saving, table_twin
 from dashboard.figures.grey import lightness, series_looks
-from dashboard.figures.style import OKABE_ITO, RASTER_ABOVE
+from dashboard.figures.style import OKABE_ITO, ON_WHITE, RASTER_ABOVE
 from dashboard.figures.text import cell, tex
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -243,6 +243,7 @@ def nearest(colours, seen) -> float:
 @pytest.mark.parametrize("sight", sorted(SEEN))
 def test_the_colours_of_categories_are_told_apart_by_the_colour_blind(sight):
     assert nearest(OKABE_ITO, SEEN[sight]) > 10
+    assert nearest(ON_WHITE, SEEN[sight]) > 10
     taken_for_green = {"protanopia": "#e4882c", "deuteranopia": "#84882c"}[sight]
     assert nearest((taken_for_green, "#2ca02c"), SEEN[sight]) < 10
 

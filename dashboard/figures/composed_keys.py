@@ -14,7 +14,8 @@ import numpy as np
 
 from analysis.results import Heatmap, Matrix, Result, TokenMap
 from dashboard.figures.composed_panel import Alone, Said
-from dashboard.figures.paper import LEGEND_LINE, Key, Page, dress_bar, legend_lines
+from dashboard.figures.legends import LEGEND_LINE, drawn_as, legend_lines, setting
+from dashboard.figures.paper import Key, Page, dress_bar
 from dashboard.figures.sheet import Sheet
 from dashboard.figures.text import listed, plain
 
@@ -115,11 +116,10 @@ def draw_legends(figure, sheet: Sheet, keys: Keys, pages: list[Page]) -> None:
     for i, who in keys.legends:
         key = pages[i].legends[0]
         title = _titled(key.title, who)
-        columns, _ = legend_lines(sheet, key.labels, title)
         figure.legend(
-            key.handles, key.labels, title=title or None, ncols=columns, alignment="left", columnspacing=1.0,
-            handletextpad=0.4, loc="upper left", bbox_to_anchor=(0.0, top / figure.get_figheight()),
-            title_fontproperties={"size": sheet.points},
+            handles=key.handles, title=title or None, loc="upper left",
+            bbox_to_anchor=(0.0, top / figure.get_figheight()),
+            title_fontproperties={"size": sheet.points}, **drawn_as(setting(sheet, key.labels, title)),
         )  # fmt: skip
         top -= LEGEND_LINE * sheet.scale * _lines(sheet, key, who) + 0.03 * sheet.scale
 

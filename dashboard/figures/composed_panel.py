@@ -8,8 +8,9 @@ import numpy as np
 
 from dashboard.figures.composed_places import Part, Wish
 from dashboard.figures.export import drawn
+from dashboard.figures.legends import LEGEND_LINE, legend_lines
 from dashboard.figures.options import checked
-from dashboard.figures.paper import LEGEND_LINE, Bar, Key, Page, legend_lines
+from dashboard.figures.paper import Bar, Key, Page
 from dashboard.figures.sheet import Sheet
 
 

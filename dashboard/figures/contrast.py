@@ -38,3 +38,9 @@ def readable(colour: str, ground: str, least: float = LEAST) -> str:
         if contrast(found, ground) >= least:
             return found
     return found
+
+
+def ink(ground: tuple[float, float, float]) -> str:
+    """Black or white, whichever is read better on a ground of red, green and blue from 0 to 1: 4.5 : 1 at least."""
+    light = _luminance(ground) + 0.05
+    return "#000000" if light / 0.05 >= 1.05 / light else "#ffffff"

@@ -7,12 +7,15 @@ import numpy as np
 from analysis.results import Curve
 from dashboard.figures.crowd import Row, nulls, ranked, reach, total_name
 from dashboard.figures.curve_parts import BANDS, crowded, drawn_places, span, ticks
-from dashboard.figures.paper import Page, entry, label_axes
+from dashboard.figures.legends import entry, legend_above
+from dashboard.figures.paper import Page, label_axes
 from dashboard.figures.sheet import Sheet
 from dashboard.figures.short_names import told_apart
 from dashboard.figures.style import DASHES, OKABE_ITO
 from dashboard.figures.text import power_of_ten
 
+CONTROL_DASHES = ((0, (2, 2)), (0, (12, 2)), (0, (2, 6)), (0, (12, 2, 2, 2)))  # in grey
+EVERY_LETTER = 10_000  # names that do not fit beside each other are slanted, not cut
 GREY, ROW = "#9a9a9a", 0.14  # of controls; inches of a line of the list
 KEY = (-0.16, -0.03)  # where the piece of the line stands, beside the list
 
@@ -22,9 +25,16 @@ def paper_height(result: Curve, sheet: Sheet, **_ignored) -> float | None:
     if not crowded(result):
         return None
     rows = (ROW * len(result.series) + 0.5) * sheet.scale
+    if not _listed(result, sheet):
+        return 0.62 * sheet.inches
     if sheet.width == "single":
         return min(0.62 * sheet.inches + rows, sheet.highest)
     return max(sheet.inches * 0.42, rows)
+
+
+def _listed(result: Curve, sheet: Sheet) -> bool:
+    """Whether lines are named by a list: in one column a list that says nothing else is a legend."""
+    return bool(total_name(result)) or sheet.width != "single"
 
 
 def paper(result: Curve, page: Page) -> None:
@@ -35,7 +45,8 @@ def paper(result: Curve, page: Page) -> None:
         if page.width == "single"
         else {"ncols": 2, "width_ratios": [1.9, 1]}
     )
-    left, right = page.figure.subplots(**shape)
+    listed = _listed(result, page.sheet)
+    left, right = page.figure.subplots(**shape) if listed else (page.figure.add_subplot(), None)
     x = np.asarray(result.x, float)
     if (ends := nulls(result)) is not None:
         left.fill_between(x, *ends, color="#d9d9d9", linewidth=0)
@@ -67,13 +78,19 @@ def paper(result: Curve, page: Page) -> None:
         left.xaxis.set_minor_formatter("")
     if result.x_labels:
         names_along(page, left, result)
-    _list(right, page, rows, summed)
+    if listed:
+        _list(right, page, rows, summed)
+        return
+    handles, labels = left.get_legend_handles_labels()
+    legend_above(
+        page, handles=handles[::-1], labels=labels[::-1]
+    )  # lines were drawn from the last to the first
 
 
 def look(row: Row, page: Page) -> tuple[str, object]:
     """(colour, dash) of a line."""
     if row.control:
-        return GREY, DASHES[row.dash][1]
+        return GREY, CONTROL_DASHES[row.dash] if page.greyscale else DASHES[row.dash][1]
     if page.greyscale:
         return page.line(row.hue + 7 * row.dash)
     return OKABE_ITO[row.hue], DASHES[row.dash][1]
@@ -81,7 +98,7 @@ def look(row: Row, page: Page) -> tuple[str, object]:
 
 def names_along(page: Page, axes, result: Curve) -> None:
     """Names along the axis, slanted where they would touch."""
-    places, names = ticks(result, page.characters)
+    places, names = ticks(result, EVERY_LETTER)
     slanted = sum(len(name) + 2 for name in names) > 0.8 * page.characters
     turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     axes.minorticks_off()

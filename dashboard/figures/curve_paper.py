@@ -17,7 +17,8 @@ from dashboard.figures.curve_parts import (
     span,
 )
 from dashboard.figures.labels import label_heights
-from dashboard.figures.paper import Page, entry, label_axes, legend_above
+from dashboard.figures.legends import entry, legend_above
+from dashboard.figures.paper import Page, label_axes
 from dashboard.figures.style import MARKS
 from dashboard.figures.text import power_of_ten, shorten
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Distribution
-from dashboard.figures.paper import Page, entry, label_axes, legend_above, log_ticks
+from dashboard.figures.legends import entry, legend_above
+from dashboard.figures.paper import Page, label_axes, log_ticks
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import DASHES, MOST_CATEGORIES, Theme
 from dashboard.figures.text import markup, number, plain, shorten, unique
@@ -153,7 +154,7 @@ def paper(result: Distribution, page: Page, *, mode="auto", log_y=None) -> None:
         axes.plot(x, y, color="#7a7a7a", dashes=(4, 2), linewidth=0.8 * page.scale)
     for k, (name, bottom, top) in enumerate(_arranged(result, mode, log)):
         other = name.startswith("other (") and len(result.counts) > MOST_CATEGORIES
-        colour, dash = ("#8a8a8a", "-") if other else page.line(k)
+        colour, dash = ("#8a8a8a", (0, (12, 2))) if other else page.line(k)
         x, upper = _stairs(edges, np.maximum(top, floor))
         axes.fill_between(
             x, _stairs(edges, np.maximum(bottom, floor))[1], upper, color=colour, alpha=0.28, linewidth=0

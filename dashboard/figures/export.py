@@ -11,7 +11,7 @@ import json
 import numpy as np
 
 from analysis.errors import ParameterError
-from analysis.results import Heatmap, Ledger, Matrix, Partition, Result, Table, TokenMap
+from analysis.results import Heatmap, Ledger, Matrix, Partition, Result, Scatter, Table, TokenFilm, TokenMap
 from dashboard.figures import strip
 from dashboard.figures.columns import csv_bytes, parquet_bytes
 from dashboard.figures.estimates import estimates_table
@@ -108,10 +108,10 @@ def drawn(
 def _notes(module, result: Result, given: Sheet, options: dict, greyscale: bool):
     if isinstance(result, Table):
         return on_page(result, given)[3]
-    if greyscale and isinstance(result, (Heatmap, Matrix, TokenMap)):  # some of what is said is of colours
+    if greyscale and isinstance(result, (Heatmap, Matrix, TokenFilm, TokenMap)):  # some is said of colours
         options = {**options, "greyscale": True}
     fits = "pictures" in options or isinstance(
-        result, (Ledger, Partition)
+        result, (Ledger, Partition, Scatter, TokenMap)
     )  # how much is shown depends on the width
     return module.notes(result, **options, **({"sheet": given} if fits else {}))
 

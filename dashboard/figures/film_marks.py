@@ -77,9 +77,20 @@ def traces(
     return out
 
 
-def on_paper(axes, found: Sequence[tuple[str, Lines]], pixels: float, down: float = 0.0) -> None:
+def on_paper(axes, page, found: Sequence[tuple[str, Lines]], pixels: float, down: float = 0.0) -> None:
     """Draw the marks on Matplotlib's axes with so many of its units to a cell."""
     for name, (x, y) in found:
-        way = {"color": OPENED, "lw": 1.2} if name == "opened" else {"color": "black", "lw": 1.0, "ls": ":"}
+        ways = _ways(name, page)
         shift = 0.5 * (pixels - 1)  # the middle of the first cell
-        axes.plot(x * pixels + shift, y * pixels + shift + down, scalex=False, scaley=False, **way)
+        for way in ways:
+            axes.plot(x * pixels + shift, y * pixels + shift + down, scalex=False, scaley=False, **way)
+
+
+def _ways(name: str, page) -> list[dict]:
+    """How the lines of a mark are drawn, one over the other; in grey the opened token by dashes on white."""
+    if name != "opened":
+        return [{"color": "black", "lw": page.scale, "ls": ":"}]
+    if not page.greyscale:
+        return [{"color": OPENED, "lw": 1.2 * page.scale}]
+    dashed = {"color": "black", "lw": 1.4 * page.scale, "ls": (0, (3, 1.5))}
+    return [{"color": "white", "lw": 2.8 * page.scale}, dashed]

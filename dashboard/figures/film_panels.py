@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.results import TokenFilm
-from dashboard.figures.style import OKABE_ITO, VIRIDIS
+from dashboard.figures.style import GREY_SCALE, OKABE_ITO, VIRIDIS
 
 LONGEST, LEAST = 168, 4  # pixels of a panel's longer side, of a cell
 TINT, WASH, HEAT = (
@@ -29,16 +29,18 @@ GREYS = ("#3d3d3d", "#6f6f6f", "#9c9c9c", "#555555", "#868686")
 
 @dataclass(frozen=True)
 class Look:
-    """`ground` of what is gone, `line` of outlines, `colours` of groups."""
+    """`ground` of what is gone, `line` of outlines, `colours` of groups, `scale` of scores."""
 
     ground: tuple[int, int, int]
     line: tuple[int, int, int]
     colours: tuple[str, ...]
+    scale: tuple[str, ...] = VIRIDIS
 
 
 def look(dark: bool, greyscale: bool = False) -> Look:
     colours = GREYS if greyscale else tuple(c for c in OKABE_ITO if c.lower() != "#000000")
-    return Look(GONE_DARK if dark else GONE_LIGHT, (250, 250, 250) if dark else (20, 20, 24), colours)
+    scale = GREY_SCALE if greyscale else VIRIDIS
+    return Look(GONE_DARK if dark else GONE_LIGHT, (250, 250, 250) if dark else (20, 20, 24), colours, scale)
 
 
 def on_grid(result: TokenFilm) -> bool:
@@ -110,7 +112,7 @@ def panels(result: TokenFilm, steps: Sequence[int], how: Look, show: str = "toke
         inside = np.isin(owner, groups)
         out = base
         if values is not None:
-            out = _heated(out, on_cells(result, values[step], np.nan), ends, pixels)
+            out = _heated(out, on_cells(result, values[step], np.nan), ends, pixels, how.scale)
         elif inside.any():
             out = _mixed(out, widened(palette[owner % len(palette)], pixels), TINT, widened(inside, pixels))
         if (owner == -1).any():
@@ -143,14 +145,17 @@ def base_picture(result: TokenFilm, pixels: int) -> np.ndarray:
     return np.asarray(picture.resize(size, way), np.float32)
 
 
-def _heated(base: np.ndarray, values: np.ndarray, ends: tuple[float, float], pixels: int) -> np.ndarray:
+def _heated(
+    base: np.ndarray, values: np.ndarray, ends: tuple[float, float], pixels: int, scale: tuple[str, ...]
+) -> np.ndarray:
+    """Scores over the picture; in grey instead of it, as the picture would look like other scores."""
     share = (values - ends[0]) / ((ends[1] - ends[0]) or 1.0)
-    stops = np.stack([_rgb(c) for c in VIRIDIS])
+    stops = np.stack([_rgb(c) for c in scale])
     places = np.nan_to_num(share) * (len(stops) - 1)
     colours = np.stack([np.interp(places, np.arange(len(stops)), stops[:, k]) for k in range(3)], axis=-1)
-    return _mixed(
-        base, widened(colours.astype(np.float32), pixels), HEAT, widened(np.isfinite(share), pixels)
-    )
+    dense = 1.0 if scale == GREY_SCALE else HEAT
+    there = widened(np.isfinite(share), pixels)
+    return _mixed(base, widened(colours.astype(np.float32), pixels), dense, there)
 
 
 @functools.lru_cache(maxsize=8)

@@ -14,6 +14,7 @@ from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, shorten
 
+BESIDE_NAMES = 0.62  # of the page's height, that steps take
 MOST_WORDS, LINE = 160, 26  # tokens; pixels
 
 
@@ -92,7 +93,7 @@ def paper(result: TokenFilm, page: Page, how, show: str, marks=()) -> None:
     axes = page.figure.add_subplot()
     if show == "score" and scored(result):
         image = axes.imshow(values, aspect="auto", interpolation="nearest",
-                            cmap=page.colour_map(False).with_extremes(bad="#cdcfd4"))  # fmt: skip
+                            cmap=page.colour_map(False).with_extremes(bad="white"))  # fmt: skip
         scale_bar(page, image, axes, result.score_name)
     else:
         picture = np.full((*values.shape, 3), 246.0)
@@ -102,12 +103,13 @@ def paper(result: TokenFilm, page: Page, how, show: str, marks=()) -> None:
                 picture[i, owner == name] = group_colour(int(name), how)
             picture[i, owner < 0] = 150.0 if page.greyscale else how.ground
         axes.imshow(picture.astype(np.uint8), aspect="auto", interpolation="nearest")
-        hatch_on_paper(axes, np.asarray(result.owner)[shown][:, : values.shape[1]] < 0, page.scale)
+    hatch_on_paper(axes, np.asarray(result.owner)[shown][:, : values.shape[1]] < 0, page.scale)
     for k in range(len(shown)):
-        film_marks.on_paper(axes, marks, 1, k)
-    axes.set_yticks(
-        range(len(shown)), [f"{shorten(result.names[s], 14)} · {left(result, int(s))}" for s in shown]
-    )
+        film_marks.on_paper(axes, page, marks, 1, k)
+    lines = page.figure.get_figheight() * 72 * BESIDE_NAMES / (1.3 * page.sheet.points)
+    every = max(1, -(-len(shown) // max(int(lines), 1)))  # a slide is too low for the names of many steps
+    named = [f"{shorten(result.names[s], 14)} · {left(result, int(s))}" for s in shown[::every]]
+    axes.set_yticks(range(0, len(shown), every), named)
     axes.tick_params(axis="y", length=0)
     axes.spines[:].set_visible(False)
     if result.words and values.shape[1] <= 40:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import Gallery
+from dashboard.figures.grey_pictures import without_colour
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.sheet import Sheet
@@ -144,7 +145,8 @@ def _pictures(result: Gallery, page: Page, pictures) -> None:
             picture = _picture(pictures, int(rows[k])) if k < len(rows) else None
             if picture is None:
                 continue
-            axes.imshow(picture, cmap="gray", interpolation="nearest")
+            picture, look = without_colour(picture) if page.greyscale else (picture, {})
+            axes.imshow(picture, cmap="gray", interpolation="nearest", **look)
             if values is not None and k < len(values):
                 axes.text(
                     0.5,

@@ -65,7 +65,7 @@ def paper(result: Heatmap, page: Page) -> None:
 def notes(result: Heatmap, *, greyscale=False) -> tuple[str, ...]:
     """What must stand beside the printed picture."""
     said = _notes(result, "hatched on")
-    return matrix.in_grey(said) if greyscale else said
+    return matrix.in_grey(as_matrix(result), said) if greyscale else said
 
 
 def _notes(result: Heatmap, where: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from dashboard.figures.cells import (
     nothing,
     order_of,
 )
+from dashboard.figures.contrast import ink
 from dashboard.figures.hatching import hatch_on_paper, hatch_on_screen
 from dashboard.figures.outlines import outlined, outlines_on_paper, outlines_on_screen
 from dashboard.figures.paper import Page, scale_bar
@@ -30,6 +31,14 @@ FADED = 0.28
 NAME, PAPER_NAME = 22, 16  # characters at most, on screen and on paper
 LONG_PAPER_NAME, FEW_NAMES = 26, 8
 MOST_WRITTEN = 12  # cells along a side that show their number
+SMALLEST_WRITTEN = 0.8  # of the size of names: smaller numbers are left out on paper, 6 points in print
+DIGIT, NARROW, BETWEEN = (
+    0.64,
+    0.36,
+    0.25,
+)  # of the points: a digit, a point or a minus sign, between two numbers
+BESIDE_THE_BAR, BESIDE_THE_TREE = 0.93, 0.86  # of the width, for cells and their names; for cells
+BAR_NUMBERS = 4.7  # of the points: how wide the numbers and the name of the scale are
 ROUNDED_SPREAD, ALIKE = (
     1e-6,
     0.05,
@@ -254,7 +263,7 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     scale = ScalarMappable(Normalize(cells.low, cells.high), page.colour_map(cells.diverging))
     shades = scale.to_rgba(np.ma.masked_invalid(cells.values))[..., :3]
     shades[~np.isfinite(cells.values)] = 1.0
-    if cells.sure is not None:
+    if cells.sure is not None and not (page.greyscale and none_sure(result)):
         faded = 1.0 if page.greyscale else FADED * shades + (1 - FADED)  # a faded grey would be a lower value
         shades = np.where(cells.sure[..., None], shades, faded)
     narrow = page.width in ("single", "poster")  # elsewhere square cells leave half of the page empty
@@ -269,7 +278,7 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     if outlined(result, cells):
         outlines_on_paper(axes, result.outlines, page.scale)
     if _has_room(cells) and not page.draft:
-        _written(axes, cells, shades, page)
+        _written(axes, cells, shades, page, tree is not None)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     _paper_names(axes, cells, page, square)
@@ -284,18 +293,35 @@ def paper(result: Matrix, page: Page, *, aggregate="auto", show="value") -> None
     scale_bar(page, scale, list(panels), cells.value_name, band)
 
 
-def _written(axes, cells: Cells, shades: np.ndarray, page: Page) -> None:
+def _written(axes, cells: Cells, shades: np.ndarray, page: Page, tree: bool) -> None:
     """The number in each cell, dark on light and light on dark."""
     decimals = _decimals(cells.values)
-    size = min(7.0 * page.scale, 0.3 * page.inches * 72 * 0.66 / max(cells.values.shape))
-    bright = shades @ [0.299, 0.587, 0.114]
+    size = _letters_of_cells(cells, decimals, page, tree)
+    if size < SMALLEST_WRITTEN * page.sheet.points:
+        return
     for (i, j), value in np.ndenumerate(cells.values):
         if np.isfinite(value):
-            ink = "#111111" if bright[i, j] > 0.5 else "#ffffff"
-            text = axes.text(
-                j, i, f"{value:.{decimals}f}", ha="center", va="center", fontsize=size, color=ink
-            )
+            look = {"ha": "center", "va": "center", "fontsize": size, "color": ink(tuple(shades[i, j]))}
+            text = axes.text(j, i, f"{value:.{decimals}f}", **look)
             text.set_in_layout(False)  # it lies inside of the axes, and to measure it takes time
+
+
+def _letters_of_cells(cells: Cells, decimals: int, page: Page, tree: bool) -> float:
+    """Points at which the longest number fits into a cell, at most those of the ticks."""
+    good = cells.values[np.isfinite(cells.values)]
+    written = [f"{value:.{decimals}f}" for value in (good.min(), good.max())]
+    letters = BETWEEN + max(sum(NARROW if c in "-." else DIGIT for c in text) for text in written)
+    points = page.sheet.points
+    beside, below = (
+        0.56 * points * max(len(name) for name in told_apart(names, _letters(page, names)))
+        for names in (cells.row_names, cells.column_names)
+    )
+    left = 72 * page.inches * BESIDE_THE_BAR - BAR_NUMBERS * points - beside
+    wide = left * (BESIDE_THE_TREE if tree else 1.0) / cells.values.shape[1]
+    turned = _turned(cells.column_names)
+    free = page.figure.get_figheight() - sum(page.grown)
+    high = (72 * free - (below if turned else 0.0) - 2 * points) / cells.values.shape[0]
+    return min(7.0 * page.scale, wide / letters, 0.8 * high)
 
 
 def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
@@ -314,11 +340,13 @@ def _paper_names(axes, cells: Cells, page: Page, square: bool) -> None:
         else:
             put([])
             label(f"{len(names):,} {what}")
-    if (
-        len(cells.column_names) <= min(MOST_NAMES, wide)
-        and sum(min(len(n), PAPER_NAME) + 2 for n in cells.column_names) > 30
-    ):
+    if len(cells.column_names) <= min(MOST_NAMES, wide) and _turned(cells.column_names):
         axes.tick_params(axis="x", rotation=90)
+
+
+def _turned(names) -> bool:
+    """Whether names of columns stand upright: beside each other they have no room."""
+    return sum(min(len(name), PAPER_NAME) + 2 for name in names) > 30
 
 
 def _letters(page: Page, names) -> int:
@@ -328,8 +356,15 @@ def _letters(page: Page, names) -> int:
     )
 
 
-def in_grey(said: tuple[str, ...]) -> tuple[str, ...]:
+def none_sure(result: Matrix) -> bool:
+    """Whether no cell is significant: in grey, where the others are white, nothing would be left to see."""
+    return result.significant is not None and counted(result)[0] == 0
+
+
+def in_grey(result: Matrix, said: tuple[str, ...]) -> tuple[str, ...]:
     """Notes of a figure in grey, where what is not significant is white."""
+    if none_sure(result):
+        return tuple(note.replace("the others are faded", "all are drawn alike") for note in said)
     return tuple(note.replace("faded", "left white") for note in said)
 
 
@@ -339,7 +374,7 @@ def notes(result: Matrix, *, aggregate="auto", show="value", greyscale=False) ->
     if outlined(result, cells):
         said = (*said, f"lines: {plain(result.outline_name) or 'blocks'}")
     said = tuple(note.replace("grey bar at", "hatched on") for note in said)
-    return in_grey(said) if greyscale else said
+    return in_grey(result, said) if greyscale else said
 
 
 def table(result: Matrix, *, layout="auto", show="value", **_ignored) -> dict[str, np.ndarray]:

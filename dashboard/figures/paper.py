@@ -8,11 +8,22 @@ from dataclasses import dataclass, field
 
 from dashboard.figures.hatching import strokes
 from dashboard.figures.sheet import Sheet
-from dashboard.figures.style import DASHES, FONTS, GREYS, MARKS, MORE_DASHES, OKABE_ITO, RED_BLUE, VIRIDIS
+from dashboard.figures.style import (
+    DASHES,
+    FONTS,
+    GREY_SCALE,
+    GREYS,
+    MARKS,
+    MORE_DASHES,
+    ON_WHITE,
+    RED_BLUE,
+    RED_BLUE_MARKS,
+    VIRIDIS,
+)
 from dashboard.figures.text import plain, power_of_ten, shorten, wrapped
 
-LEGEND_LINE = 0.135  # inches, at print scale
 MOST_LAYOUTS = 3
+BAR_HIGH, SHORTEST_LABEL = 0.75, 12  # of the page; characters
 _PAPER = threading.RLock()  # Matplotlib's settings are global to the process
 
 
@@ -70,22 +81,28 @@ class Page:
         """(colour, Matplotlib marker) of the i-th category."""
         if self.greyscale:  # no two of the first 24 are alike
             return GREYS[(i + i // 12) % len(GREYS)], MARKS[i % len(MARKS)][1]
-        return OKABE_ITO[i % 8], MARKS[i // 8 % len(MARKS)][1]
+        return ON_WHITE[i % 8], MARKS[i // 8 % len(MARKS)][1]
 
     def line(self, i: int) -> tuple[str, object]:
         """(colour, dash) of the i-th line."""
         if self.greyscale:
             if i < 12:
                 return GREYS[i // 4], DASHES[i % 4][1]
-            return GREYS[i % 12 // 3 % 3], MORE_DASHES[i % 3]
-        return OKABE_ITO[i % 8], DASHES[i // 8 % 4][1]
+            if i < 21:
+                return GREYS[(i - 12) // 3], MORE_DASHES[i % 3]
+            return GREYS[3], (*MORE_DASHES, *(dash for _, dash in DASHES))[(i - 21) % 7]
+        return ON_WHITE[i % 8], DASHES[i // 8 % 4][1]
 
-    def colour_map(self, diverging: bool):
+    def colour_map(self, diverging: bool, *, marks: bool = False):
+        """Matplotlib's, of cells or, darker where it would be lost on white, of `marks`."""
         from matplotlib.colors import LinearSegmentedColormap
 
         if self.greyscale:
-            return LinearSegmentedColormap.from_list("grey", ["#cccccc", "#111111"])
-        stops = RED_BLUE if diverging else VIRIDIS
+            return LinearSegmentedColormap.from_list("grey", GREY_SCALE)
+        if marks:
+            stops = RED_BLUE_MARKS if diverging else VIRIDIS[:-1]
+        else:
+            stops = RED_BLUE if diverging else VIRIDIS
         return LinearSegmentedColormap.from_list("signed" if diverging else "sequential", stops)
 
 
@@ -210,8 +227,28 @@ def find_places(figure) -> None:
     not on the page yet: how wide they come to be, and with it how much their names take, is known only then."""
     for _ in range(MOST_LAYOUTS):
         figure.get_layout_engine().execute(figure)
+        if _bar_names_fit(figure):
+            figure.get_layout_engine().execute(figure)
         if all(axes.get_aspect() == "auto" for axes in figure.axes) or _whole(figure):
             return
+
+
+def _bar_names_fit(figure) -> bool:
+    """Break or cut the names of colour bars that would leave the page, which is lower than they are long; whether any
+    was."""
+    changed, high = False, figure.bbox.height
+    for axes in figure.axes:
+        bar = getattr(axes, "_colorbar", None)
+        if bar is None or bar.orientation != "vertical" or not axes.get_ylabel():
+            continue
+        box, middle = axes.yaxis.label.get_window_extent(), sum(axes.bbox.intervaly) / 2
+        room = 2 * min(middle, high - middle) / max(box.height, 1e-9)
+        if room < 1:
+            text = axes.get_ylabel().replace("\n", " ")
+            most = max(map(len, axes.get_ylabel().split("\n")))
+            bar.set_label(_in_lines(text, max(int(0.95 * room * most), SHORTEST_LABEL)))
+            changed = True
+    return changed
 
 
 def _whole(figure) -> bool:
@@ -238,52 +275,10 @@ def _in_lines(name: str, room: int) -> str:
     return shorten(text, room)
 
 
-def entry(name, limit: int = 26) -> str:
-    """A legend entry. Matplotlib drops entries that begin with an underscore, and names may: a space saves them."""
-    text = shorten(name, limit)
-    return " " + text if text.startswith("_") else text
-
-
-def legend_above(page: Page, axes=None, *, handles=None, labels=None, title=None) -> None:
-    """A legend over the plot in as many columns as fit; the page grows by the lines it needs (a slide does not)."""
-    if handles is None:
-        handles, labels = axes.get_legend_handles_labels()
-    page.legends.append(Key(tuple(handles), tuple(labels), title or ""))
-    if "legend" in page.shared:
-        return
-    columns, lines = legend_lines(page.sheet, labels, title)
-    bold = {}
-    if page.heading is not None:  # title and legend would take the same place: the legend carries the title
-        title, bold = page.heading.get_text() + (f"\n{title}" if title else ""), {"weight": "bold"}
-        page.heading.set_visible(False)
-        page.heading.set_in_layout(False)
-    page.figure.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=columns,
-        title=title,
-        title_fontproperties={"size": page.sheet.points, **bold},
-        alignment="left",
-        columnspacing=1.0,
-        handletextpad=0.4,
-    )
-    if page.sheet.grows:
-        page.grown.append(LEGEND_LINE * page.scale * lines)
-        page.figure.set_figheight(min(page.figure.get_figheight() + page.grown[-1], page.sheet.highest))
-
-
-def legend_lines(sheet: Sheet, labels, title=None) -> tuple[int, int]:
-    """(columns, lines) of a legend across the sheet."""
-    longest = max((len(text) for text in labels), default=1)
-    columns = max(1, min(len(labels), int(sheet.characters / (longest + 6))))
-    rows = max(1, -(-len(labels) // columns))
-    return max(1, -(-len(labels) // rows)), rows + bool(title)  # no line with one entry under a full one
-
-
 def scale_bar(page: Page, scale, axes, label: str, band: tuple[float, float] | None = None) -> None:
     """The bar of a colour scale beside the panels `axes`; `band` is hatched into it (what chance gives)."""
-    found = Bar(scale, shorten(label, 40), band)
+    room = int(BAR_HIGH * page.figure.get_figheight() * 72 / (0.56 * page.sheet.points))
+    found = Bar(scale, _in_lines(shorten(label, 40), max(room, SHORTEST_LABEL)), band)
     page.bars.append(found)
     if "bar" not in page.shared:
         drawn = page.figure.colorbar(scale, ax=axes, fraction=0.05, pad=0.02, aspect=25)

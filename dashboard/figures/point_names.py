@@ -9,19 +9,22 @@ import numpy as np
 
 from analysis.results import Scatter
 from dashboard.figures import point_pictures
+from dashboard.figures.sheet import Sheet
 from dashboard.figures.style import Theme, translucent
 from dashboard.figures.text import markup, shorten
 
 MOST, LONGEST = 60, 18  # points; characters
 LETTER, HIGH, ABOVE = 0.0125, 0.05, 0.06  # of a name, as shares of the picture
+SMALL, PICTURE = 0.47, 0.8  # a letter, of the points; the picture, of the page
 PICTURED_LETTER, PICTURED_HIGH = (
     0.018,
     0.06,
 )  # where there are pictures, so that it holds in one column of print, too
 
 
-def named(result: Scatter) -> list[tuple[int, str]]:
-    """(point, name) of the points of a plane map whose names have room; none where points are too many."""
+def named(result: Scatter, sheet: Sheet | None = None) -> list[tuple[int, str, float]]:
+    """(point, name, x of its middle) of the points of a plane map whose names have room; none where points are too
+    many. On a sheet (None: on screen) a name at the side of the picture stays within it."""
     places = np.asarray(result.positions, dtype=np.float64)
     if (
         not result.names
@@ -36,21 +39,30 @@ def named(result: Scatter) -> list[tuple[int, str]]:
         return []
     size = np.ptp(places[good], axis=0)
     at = places / np.where(size > 0, size, 1.0)
+    letter = LETTER if sheet is None else letter_of(sheet)
+    half = letter * np.array([min(len(name), LONGEST) for name in names]) / 2
+    middle = at[:, 0] if sheet is None else _within(at[:, 0], half, at[good, 0])
     far = np.abs(at - np.median(at[good], axis=0)).max(axis=1)
     kept: list[int] = []
     beside = _Beside.of(result, float(size.max()))
     for i in sorted(np.flatnonzero(good), key=lambda i: -far[i]):  # those that stand alone first
-        over = at[good] - at[i]  # points that the name would cover
-        half = LETTER * min(len(names[i]), LONGEST) / 2
-        if ((np.abs(over[:, 0]) < half) & (over[:, 1] > 0) & (over[:, 1] < ABOVE)).any():
+        over = at[good] - (middle[i], at[i, 1])  # points that the name would cover
+        if ((np.abs(over[:, 0]) < half[i]) & (over[:, 1] > 0) & (over[:, 1] < ABOVE)).any():
             continue
         if beside is not None and not beside.room(int(i), places[i], min(len(names[i]), LONGEST)):
             continue
-        wide = [LETTER * (min(len(names[i]), LONGEST) + min(len(names[k]), LONGEST)) / 2 for k in kept]
-        apart = [np.abs(at[i] - at[k]) for k in kept]
+        wide = [half[i] + half[k] for k in kept]
+        apart = [(abs(middle[i] - middle[k]), abs(at[i, 1] - at[k, 1])) for k in kept]
         if all(dx > w or dy > HIGH for (dx, dy), w in zip(apart, wide, strict=True)):
             kept.append(int(i))
-    return [(i, names[i]) for i in sorted(kept)]
+    return [(i, names[i], float(middle[i] * (size[0] if size[0] > 0 else 1.0))) for i in sorted(kept)]
+
+
+def _within(x: np.ndarray, half: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The middles of names this far to both sides, so that they lie within the points that are seen; of names that are
+    as wide as these, their points."""
+    low, high = seen.min() + half, seen.max() - half
+    return np.where(low < high, np.clip(x, low, high), x)
 
 
 @dataclass
@@ -80,10 +92,17 @@ class _Beside:
         return True
 
 
-def note(result: Scatter) -> str:
-    """What must be said of names that have no room; "" where all have, or points are too many for any."""
+def letter_of(sheet: Sheet) -> float:
+    """How wide a letter of a name is on paper, as a share of the picture."""
+    return max(LETTER, SMALL * sheet.points / (PICTURE * sheet.inches * 72))
+
+
+def note(result: Scatter, sheet: Sheet | None = None) -> str:
+    """What must be said of names that have no room (of no sheet: on screen); "" where all have, or points are too many
+    for any."""
     count = int(np.isfinite(np.asarray(result.positions, dtype=np.float64)).all(axis=1).sum())
-    left = count - len(shown) if (shown := named(result)) else 0
+    shown = named(result, sheet)
+    left = count - len(shown) if shown else 0
     return f"{left:,} of {count:,} names have no room and are left out" if left else ""
 
 
@@ -95,7 +114,7 @@ def _sides(result: Scatter) -> dict[int, tuple[int, int]]:
 def on_screen(figure, result: Scatter, theme: Theme) -> None:
     """Add them to a Plotly figure."""
     sides = _sides(result)
-    for i, name in named(result):
+    for i, name, _ in named(result):
         (x, y), (across, up) = (float(v) for v in np.asarray(result.positions)[i]), sides.get(i, (0, 1))
         far = 6 if i in sides else 8
         figure.add_annotation(x=x, y=y, text=markup(name, LONGEST), showarrow=False,
@@ -108,10 +127,12 @@ def on_screen(figure, result: Scatter, theme: Theme) -> None:
 def on_paper(axes, page, result: Scatter) -> None:
     """Add them to Matplotlib axes."""
     sides = _sides(result)
-    for i, name in named(result):
+    for i, name, middle in named(result, page.sheet):
         across, up = sides.get(i, (0, 1))
+        x, y = (float(v) for v in np.asarray(result.positions)[i])
+        x = x if i in sides else middle
         far, ground = 3 * page.scale, {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.4}
-        axes.annotate(shorten(name, LONGEST), np.asarray(result.positions)[i].tolist(), (far * across, far * up),
+        axes.annotate(shorten(name, LONGEST), (x, y), (far * across, far * up),
                       textcoords="offset points", ha=("center", "left", "right")[across],
                       va=("center", "bottom", "top")[up], fontsize="small", color="#1a1a1a", zorder=3,
                       bbox=ground if sides else None)  # fmt: skip

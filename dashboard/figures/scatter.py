@@ -178,10 +178,14 @@ def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
         figure.update_layout(margin_l=20 if not result.meaningful_axes else 60)
 
 
-def notes(result: Scatter, **options) -> tuple[str, ...]:
-    """The sentences that must stand beside the picture."""
+def notes(result: Scatter, *, sheet=None, **options) -> tuple[str, ...]:
+    """The sentences that must stand beside the picture, on a sheet where one is given."""
     options.pop("point_size", None)
-    return points_of(result, **options).notes
+    said = points_of(result, **options).notes
+    if sheet is None or not result.names:
+        return said
+    on_screen, on_sheet = point_names.note(result), point_names.note(result, sheet)
+    return (*(text for text in said if text != on_screen), *([on_sheet] if on_sheet else []))
 
 
 def table(result: Scatter, *, colour=None, colour_name="", **_ignored) -> dict[str, np.ndarray]:

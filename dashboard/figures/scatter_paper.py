@@ -6,11 +6,16 @@ import numpy as np
 
 from analysis.results import Scatter
 from dashboard.figures import overlays, point_names, point_pictures
+from dashboard.figures.legends import entry, legend_above
 from dashboard.figures.many_points import draw_points
-from dashboard.figures.paper import Page, entry, label_axes, legend_above, scale_bar
+from dashboard.figures.paper import Page, label_axes, scale_bar
 from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
 from dashboard.figures.style import RASTER_ABOVE
 from dashboard.figures.text import shorten
+
+DIMMED, MISSING = "#b4b4b4", "#9a9a9a"
+LARGER = {"*": 1.6, "^": 1.2, "X": 1.15}  # marks that look smaller than others of their size
+GREY_DIMMED, GREY_MISSING = ".", "P"  # marks in grey, where shades alone are those of categories
 
 
 def paper(result: Scatter, page: Page, *, point_size=None, **options) -> None:
@@ -40,11 +45,12 @@ def _paper_points(axes, page: Page, ready: Points, i: int, j: int, point_size):
     xy, colour, bright = ready.xy[:, [i, j]], ready.colour, ~ready.faint
     side = (point_size or float(np.clip(5.2 - 0.9 * np.log10(len(xy)), 0.8, 4))) * page.scale
     order = np.random.default_rng(0).permutation(len(xy))
-    _of_one_colour(axes, xy[ready.faint], "#d0d0d0", 0.6, side, 0.5)
+    dimmed, missing = _marks_beside(page)
+    _of_one_colour(axes, xy[ready.faint], DIMMED, 0.6, side, 0.5, dimmed)
     if colour.kind == "none":
         _of_one_colour(axes, xy[order][bright[order]], page.mark(0)[0], 0.75, side, 1)
         return None
-    _of_one_colour(axes, xy[bright & colour.missing], "#9a9a9a", 0.6, side, 0.8)
+    _of_one_colour(axes, xy[bright & colour.missing], MISSING, 0.6, side, 0.8, missing)
     keep = order[(bright & ~colour.missing)[order]]
     if colour.kind == "value":
         return _by_value(axes, page, xy[keep], colour, colour.values[keep], side)
@@ -53,13 +59,22 @@ def _paper_points(axes, page: Page, ready: Points, i: int, j: int, point_size):
     for shape in dict.fromkeys(m for _, m in marks):
         mine = keep[np.array([m == shape for _, m in marks])[colour.codes[keep]]]
         if len(mine):
-            draw_points(axes, xy[mine], palette, colour.codes[mine], side, mark=shape)
+            look = {"mark": shape}
+            draw_points(axes, xy[mine], palette, colour.codes[mine], side * LARGER.get(shape, 1), **look)
     return None
 
 
-def _of_one_colour(axes, xy: np.ndarray, shade: str, alpha: float, side: float, zorder: float) -> None:
+def _marks_beside(page: Page) -> tuple[str, str]:
+    """Of points that are dimmed, and of those without a value."""
+    return (GREY_DIMMED, GREY_MISSING) if page.greyscale else ("o", "o")
+
+
+def _of_one_colour(
+    axes, xy: np.ndarray, shade: str, alpha: float, side: float, zorder: float, mark: str = "o"
+) -> None:
     if len(xy):
-        draw_points(axes, xy, _colours([shade], alpha), np.zeros(len(xy), int), side, zorder=zorder)
+        palette, codes = _colours([shade], alpha), np.zeros(len(xy), int)
+        draw_points(axes, xy, palette, codes, side, mark=mark, zorder=zorder)
 
 
 def _colours(shades: list[str], alpha: float) -> np.ndarray:
@@ -73,7 +88,7 @@ def _by_value(axes, page: Page, xy: np.ndarray, colour, values: np.ndarray, side
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    scale = ScalarMappable(Normalize(colour.low, colour.high), page.colour_map(colour.diverging))
+    scale = ScalarMappable(Normalize(colour.low, colour.high), page.colour_map(colour.diverging, marks=True))
     steps = scale.cmap.N
     at = np.clip(scale.norm(values.astype(float)).filled(0) * steps, 0, steps - 1).astype(int)
     if len(xy):
@@ -88,10 +103,10 @@ def _paper_stars(axes, page: Page, ready: Points, stars: np.ndarray, i: int, j: 
         return
     if colour.kind == "category":
         shades = [
-            _category_mark(page, ready, k)[0] if k >= 0 else "#9a9a9a" for k in colour.codes[mine].tolist()
+            _category_mark(page, ready, k)[0] if k >= 0 else MISSING for k in colour.codes[mine].tolist()
         ]
     elif colour.kind == "value":
-        scale = page.colour_map(colour.diverging)
+        scale = page.colour_map(colour.diverging, marks=True)
         span = max(colour.high - colour.low, 1e-300)
         shades = scale(np.clip((colour.values[mine] - colour.low) / span, 0, 1))
     else:
@@ -113,14 +128,23 @@ def _paper_legend(page: Page, ready: Points, result: Scatter) -> None:
 
     colour, seen = ready.colour, np.unique(ready.colour.codes[~ready.faint])
     entries = [(*_category_mark(page, ready, k), entry(colour.labels[k], 24)) for k in seen if k >= 0]
+    dimmed, missing = _marks_beside(page)
     if (colour.missing & ~ready.faint).any():
-        entries.append(("#9a9a9a", "o", f"no {shorten(colour.name, 20)}"))
+        entries.append((MISSING, missing, f"no {shorten(colour.name, 20)}"))
     if ready.faint.any():
-        entries.append(("#d0d0d0", "o", "not selected"))
+        entries.append((DIMMED, dimmed, "not selected"))
     if (starred(result, ready) & ~ready.faint).any():
         entries.append(("#222222", "*", shorten(result.star_name or "stars", 24)))
     handles = [
-        Line2D([], [], linestyle="", color=c, marker=m, markersize=3.5 * page.scale, markeredgewidth=0)
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            color=c,
+            marker=m,
+            markeredgewidth=0,
+            markersize=3.5 * LARGER.get(m, 1) * page.scale,
+        )
         for c, m, _ in entries
     ]
     legend_above(page, handles=handles, labels=[text for *_, text in entries], title=shorten(colour.name, 40))

@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from analysis.results import Spectrum
-from dashboard.figures.paper import Page, entry, label_axes, log_ticks
+from dashboard.figures.legends import entry, legend_above
+from dashboard.figures.paper import Page, label_axes, log_ticks
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
 from dashboard.figures.text import markup, number, plain
@@ -17,6 +18,7 @@ from dashboard.figures.traces import band, line
 PAPER_SHAPE = 0.66
 LEGEND = 22  # pixels of its line between title and picture
 MOST_MARKS = 150  # more values than this are a line without marks
+NARROW = 45  # characters of a panel; in a narrower one a legend has no room inside of the axes
 
 
 def empty(result: Spectrum) -> str:
@@ -159,7 +161,7 @@ def paper(result: Spectrum, page: Page, *, log=None) -> None:
     if log:
         log_ticks(axes.yaxis)
     if len(axes.get_legend_handles_labels()[1]) > 1:
-        axes.legend(loc="best")
+        legend_above(page, axes) if page.characters < NARROW else axes.legend(loc="best")
 
 
 def table(result: Spectrum, **_ignored) -> dict[str, np.ndarray]:

@@ -51,7 +51,7 @@ def rest(result: Result) -> tuple[str, ...]:
 
 def strip_height(result: Result, sheet: Sheet) -> float:
     """Inches of the strip on paper."""
-    line = 0.62 if sheet.width == "single" else 0.5
+    line = 0.74 if sheet.width == "single" else 0.6
     return (line * max(len(result.estimates[:MOST_LINES]), 1) + 0.12) * sheet.scale
 
 
@@ -69,7 +69,7 @@ def strip_on_paper(result: Result, page: Page) -> None:
         x, top = (-1.4, k - 0.4) if wide else (0, k - 0.47)
         axes.text(x, top, shorten(f"{e.name}  {value_words(e)}", room - 4), fontweight="bold", **look)
         under = "; ".join(t for t in (null_words(e), detail_words(e)) if t)
-        small = "\n".join(wrapped(under, room, 2))
+        small = "\n".join(wrapped(under, room, 3))
         axes.text(x, k - 0.14 if wide else k + 0.0, small, color="#555555", **look)
         _paper_line(axes, e, k - 0.05 if wide else k - 0.13, page)
 

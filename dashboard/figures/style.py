@@ -15,7 +15,9 @@ FONT_ON_SCREEN = (
     "Source Sans, Source Sans Pro, sans-serif"  # as the page calls its own font, then as others do
 )
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
-GREYS = ("#1a1a1a", "#606060", "#949494", "#bfbfbf")  # the lightest is seen on white
+ON_WHITE = (*OKABE_ITO[:7], "#D2C83A")  # the same in print, where yellow is lost on the page
+GREYS = ("#1a1a1a", "#585858", "#868686", "#a8a8a8")  # the lightest is seen on white
+GREY_SCALE = ("#b8b8b8", "#0d0d0d")  # of quantities; white is left for what has no value
 MARKS = (("circle", "o"), ("square", "s"), ("triangle-up", "^"), ("diamond", "D"), ("x", "X"), ("star", "*"))
 DASHES = (("solid", "-"), ("dash", (0, (5, 2))), ("dot", (0, (1, 1.5))), ("dashdot", (0, (5, 2, 1, 2))))
 VIRIDIS = (
@@ -57,6 +59,13 @@ BERLIN = (
     "#ca7b71",
     "#ffadad",
 )
+RED_BLUE_MARKS = (
+    *RED_BLUE[:4],
+    "#a9bfd0",
+    "#b9b9b9",
+    "#dcb3a1",
+    *RED_BLUE[7:],
+)  # a point at 0 is seen on white
 MORE_DASHES = (
     (0, (9, 3)),
     (0, (1, 4)),

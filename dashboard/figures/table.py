@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from analysis.results import Table
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.sheet import Sheet
+from dashboard.figures.short_names import told_apart
 from dashboard.figures.style import Theme, translucent
-from dashboard.figures.text import markup, number, plain, shorten
+from dashboard.figures.text import breadth, markup, number, plain, shorten
 
 ROWS_ON_SCREEN = 200
 ROWS_ON_PAPER = {"single": 24, "double": 30, "slide": 10, "poster": 24}
 CHARACTERS = {"single": 54, "double": 118, "slide": 74, "poster": 74}
 LOOSEST = 1.6  # of a line's height; further apart rows are no table
 LINE = 0.155  # inches at print size
+WIDEST = 50  # characters of a cell
+_NUMBERED = re.compile(r" \(\d+\)$")
 
 
 def empty(result: Table) -> str:
@@ -57,7 +62,19 @@ def shown(values, limit: int = 28) -> list[str]:
         return [number(v) if abs(int(v)) >= 10_000 else str(int(v)) for v in values]
     if values.dtype.kind == "b":
         return ["yes" if v else "no" for v in values]
-    return [shorten(v, limit) for v in values]
+    return _told(values, limit)
+
+
+def _told(values: np.ndarray, limit: int) -> list[str]:
+    """Texts of at most `limit` characters, or of a few more where that keeps them unlike without numbers."""
+    texts = [plain(v) for v in values]
+    for most in range(limit, WIDEST, 6):
+        found = told_apart(texts, most)
+        if not any(
+            _NUMBERED.search(short) and short != text for short, text in zip(found, texts, strict=True)
+        ):
+            return found
+    return told_apart(texts, limit)
 
 
 def notes(result: Table, *, rows: int | None = None, **_ignored) -> tuple[str, ...]:
@@ -108,7 +125,7 @@ def on_page(result: Table, sheet: Sheet) -> tuple[list[str], list[list[str]], li
     for name, values in result.columns.items():
         texts = shown(np.asarray(values)[order], 22)
         head = shorten(name, 18)
-        needs = max(len(t) for t in [head, *texts]) + 2
+        needs = max(map(breadth, [head, *texts])) + 2
         if heads and used + needs > room:
             break
         used += needs
@@ -128,7 +145,7 @@ def _most_rows(sheet: Sheet) -> int:
 
 def paper_height(result: Table, sheet: Sheet) -> float:
     """Inches that the rows need at print size."""
-    return (min(length(result), _most_rows(sheet)) + 1.6) * LINE * sheet.scale + 0.1
+    return (min(length(result), _most_rows(sheet)) + 1.6) * LINE * sheet.scale + 0.16 * sheet.scale
 
 
 def paper(result: Table, page: Page, **_ignored) -> None:
@@ -137,11 +154,11 @@ def paper(result: Table, page: Page, **_ignored) -> None:
     axes = page.figure.add_subplot()
     axes.set_axis_off()
     lines = len(columns[0]) + 1
-    room = page.figure.get_figheight() / (
+    room = (page.figure.get_figheight() - sum(page.grown)) / (
         LINE * page.scale
     )  # beside a high neighbour: more lines than there are
     axes.set_ylim(max(lines + 0.1, room / LOOSEST), -0.1)
-    widths = np.array([max(len(t) for t in [h, *c]) + 2 for h, c in zip(heads, columns, strict=True)], float)
+    widths = np.array([max(map(breadth, [h, *c])) + 2 for h, c in zip(heads, columns, strict=True)], float)
     stops = np.r_[0, np.cumsum(widths)]
     total = max(stops[-1], page.characters * (0.5 if page.width == "double" else 0.9))
     axes.set_xlim(0, total)

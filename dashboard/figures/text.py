@@ -49,6 +49,14 @@ def shorten(text, limit: int = 32) -> str:
     return text[:head] + "…" + text[len(text) - (limit - 1 - head) :]
 
 
+def breadth(text: str) -> int:
+    """About how many letters wide a text is drawn: East Asian letters, and what stands for one that fonts lack, are as
+    wide as two."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if c == "�" or unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def markup(text, limit: int | None = None) -> str:
     """Text for Plotly, which reads HTML tags, entities, `$TeX$` and `%{templates}` in every label."""
     text = plain(text) if limit is None else shorten(text, limit)

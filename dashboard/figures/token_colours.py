@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import TokenMap
+from dashboard.figures.grey_pictures import without_colour
 from dashboard.figures.over_pictures import spread
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import Theme
@@ -60,8 +61,14 @@ def rows_on_screen(result: TokenMap, theme: Theme, notes, names: list[str], *, h
     return figure
 
 
-def rows_on_paper(axes, result: TokenMap, names: list[str]) -> None:
-    axes.imshow(panels(result, len(names), False)[:, 0], aspect="auto", interpolation="nearest")
+def on_paper(axes, picture: np.ndarray, greyscale: bool, **look) -> None:
+    """One panel (height, width, 3) on Matplotlib axes."""
+    picture, ends = without_colour(picture) if greyscale else (picture, {})
+    axes.imshow(picture, cmap="gray", interpolation="nearest", **ends, **look)
+
+
+def rows_on_paper(axes, result: TokenMap, names: list[str], greyscale: bool = False) -> None:
+    on_paper(axes, panels(result, len(names), False)[:, 0], greyscale, aspect="auto")
     axes.spines[:].set_visible(False)
     axes.set_yticks(range(len(names)), [shorten(n, 24) for n in names])
     axes.set_xlabel("token")

@@ -24,10 +24,13 @@ from dashboard.figures.film_words import MOST_WORDS
 from dashboard.figures.paper import Page
 from dashboard.figures.screen import screen_layout
 from dashboard.figures.sheet import Sheet
+from dashboard.figures.short_names import told_apart
 from dashboard.figures.style import Theme
-from dashboard.figures.text import markup, plain, shorten
+from dashboard.figures.text import markup, plain
 
 HEAD, PANEL = 60, 172  # pixels
+PAPER_NAME, SHORTEST_NAME = 24, 6  # characters of names over panels on paper
+WORD_LINE = 0.14  # inches of a step of a text, at print scale
 PAPER_ROW = {"single": 4, "double": 7, "slide": 7, "poster": 7}
 
 
@@ -40,8 +43,10 @@ def empty(result: TokenFilm) -> str:
     return ""
 
 
-def notes(result: TokenFilm, *, show="tokens", opened="", boxes="", **_ignored) -> tuple[str, ...]:
-    said = ["grey or hatched: gone"]
+def notes(
+    result: TokenFilm, *, show="tokens", opened="", boxes="", greyscale=False, **_ignored
+) -> tuple[str, ...]:
+    said = ["hatched: gone" if greyscale else "grey or hatched: gone"]
     if any(len(groups_of(row)) for row in np.asarray(result.owner)):
         said.append(
             "outlined: merged into one"
@@ -49,9 +54,11 @@ def notes(result: TokenFilm, *, show="tokens", opened="", boxes="", **_ignored) 
             else "outlined, of one shade: merged into one token"
         )
     if show == "score" and scored(result):
-        said.append(f"colour: {plain(result.score_name)}, dark is low")
+        dark = "grey: {}, dark is high" if greyscale else "colour: {}, dark is low"
+        said.append(dark.format(plain(result.score_name)))
     if opened and film_marks.opened_of(result, opened):
-        said.append("red line: what is inside the opened token")
+        line = "dashed line" if greyscale else "red line"
+        said.append(f"{line}: what is inside the opened token")
     if boxes.strip():
         said.append("dotted: boxes")
     if len(result.names) > MOST_STEPS:
@@ -143,7 +150,7 @@ def shape(result: TokenFilm) -> float:
 def paper_height(result: TokenFilm, sheet: Sheet, **_ignored) -> float | None:
     """Inches for the panels of a film on a grid; None leaves it to `shape`."""
     if not on_grid(result):
-        return None
+        return max(sheet.inches * shape(result), (WORD_LINE * len(steps_shown(result)) + 0.6) * sheet.scale)
     columns = min(sheet.across_of(PAPER_ROW[sheet.width]), len(steps_shown(result)))
     cell = sheet.inches / max(columns, 2) * min(result.grid[0] / max(result.grid[1], 1), 3)
     lines = -(-len(steps_shown(result)) // columns)
@@ -159,13 +166,15 @@ def paper(result: TokenFilm, page: Page, *, show="tokens", opened="", boxes="") 
     shown = steps_shown(result)
     columns = min(page.sheet.across_of(PAPER_ROW[page.width]), len(shown))
     pictures = panels(result, shown, how, show)
+    counts = max(len(f" · {left(result, int(s))}") for s in shown)
+    room = min(PAPER_NAME, int(0.95 * page.characters / max(columns, 2)) - 1 - counts)
+    names = told_apart([result.names[s] for s in shown], max(room, SHORTEST_NAME))
     for k, axes in enumerate(page.figure.subplots(-(-len(shown) // columns), columns, squeeze=False).ravel()):
         axes.set_axis_off()
         if k < len(shown):
             axes.imshow(next(pictures), interpolation="nearest")
-            film_marks.on_paper(axes, marks, pixels_of(result))
-            name = f"{shorten(result.names[shown[k]], 14)} · {left(result, int(shown[k]))}"
-            axes.set_title(name, pad=2)
+            film_marks.on_paper(axes, page, marks, pixels_of(result))
+            axes.set_title(f"{names[k]} · {left(result, int(shown[k]))}", pad=2)
 
 
 def table(result: TokenFilm, **_ignored) -> dict[str, np.ndarray]:

@@ -15,13 +15,17 @@ from dashboard.figures.over_pictures import see_through, see_through_on_paper, s
 from dashboard.figures.paper import Page, scale_bar
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.sheet import Sheet
+from dashboard.figures.short_names import told_apart
 from dashboard.figures.style import Theme, steps
-from dashboard.figures.text import markup, number, plain, shorten
+from dashboard.figures.text import breadth, markup, number, plain, shorten
 from dashboard.figures.traces import colour_bar
 
 MOST_SAMPLES = 12
 MOST_NAMED = 64  # pictures that are not samples: many small ones
 MOST_LINES = 60
+BESIDE_THE_SCALE = 0.82  # of the page, on paper
+NARROWEST, SHORTEST_NAME, LONGEST_NAME = 14, 8, 28  # characters of names over panels on paper
+TOKEN_NAMES = 0.6  # inches below a row, at print scale
 CHARACTERS = 112  # of names that stand beside each other over panels
 NO_VALUE = "#c9c9c9"  # on paper; on screen the theme's
 PAPER_COLUMNS = {"single": 4, "double": 6, "slide": 6, "poster": 6}
@@ -81,7 +85,7 @@ def _pictures(result: TokenMap, limit: int) -> np.ndarray:
     return values.reshape(-1, height, width)
 
 
-def notes(result: TokenMap, *, greyscale=False, **_ignored) -> tuple[str, ...]:
+def notes(result: TokenMap, *, greyscale=False, sheet=None, **_ignored) -> tuple[str, ...]:
     n = len(result.values)
     limit = _most(result) if on_grid(result) else MOST_LINES
     said = [f"the first {limit} of {n:,} {'pictures' if result.names else 'samples'}"] if n > limit else []
@@ -102,6 +106,10 @@ def notes(result: TokenMap, *, greyscale=False, **_ignored) -> tuple[str, ...]:
         in_grey = "lighter than the middle of the scale: below it; darker: above"
         without = "the pictures below are left out: they are grey as well"
         said.append((in_grey if flowing else without) if greyscale else _scale_words(result))
+    if greyscale and result.colours is not None:
+        said.append("in grey only the lightness of the colours is left")
+    if word_flow.fits(result):
+        said += word_flow.cut(result, sheet)
     if result.asked is not None and not (on_grid(result) and result.asked < result.leading):
         said.append(token_targets.RING)
     return tuple(said)
@@ -305,14 +313,31 @@ def shape(result: TokenMap) -> float:
     return 0.75
 
 
-def paper_height(result: TokenMap, sheet: Sheet, **_ignored) -> float | None:
+def _columns_on(result: TokenMap, sheet: Sheet) -> int:
+    """Panels beside each other on a sheet: fewer where their names have no room."""
+    shown = min(len(result.values), _most(result))
+    most = min(sheet.across_of(_paper_columns(result)[sheet.width]), shown)
+    if not _small(result):
+        return most
+    longest = max(min(breadth(_name(result, k)), NARROWEST) for k in range(shown))
+    return int(np.clip(BESIDE_THE_SCALE * sheet.characters // (longest + 1), 1, most))
+
+
+def _panel_names(result: TokenMap, sheet: Sheet) -> list[str]:
+    """Names over the panels, shortened to what has room and still unlike."""
+    shown = min(len(result.values), _most(result))
+    room = int(BESIDE_THE_SCALE * sheet.characters / _columns_on(result, sheet)) - 1
+    return told_apart([_name(result, k) for k in range(shown)], max(min(room, LONGEST_NAME), SHORTEST_NAME))
+
+
+def paper_height(result: TokenMap, sheet: Sheet, *, tokens=None, **_ignored) -> float | None:
     """Inches for the panels of a grid; None leaves it to `shape`."""
     if word_flow.fits(result):
         return word_flow.paper_height(result, sheet)
     if not on_grid(result):
-        return None
+        return None if tokens is None else sheet.inches * shape(result) + TOKEN_NAMES * sheet.scale
     count = min(len(result.values), _most(result))
-    columns = min(sheet.across_of(_paper_columns(result)[sheet.width]), count)
+    columns = _columns_on(result, sheet)
     cell = 0.8 * sheet.inches / max(columns, 2) * result.grid[0] / max(result.grid[1], 1)
     return (min(cell, sheet.inches) + 0.22 * sheet.scale) * -(-count // columns) + 0.2
 
@@ -334,7 +359,8 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
         word_flow.paper(panels[0], result, page, look)
     elif on_grid(result):
         pictures = _pictures(result, _most(result))
-        columns = min(page.sheet.across_of(_paper_columns(result)[page.width]), len(pictures))
+        columns = _columns_on(result, page.sheet)
+        names = _panel_names(result, page.sheet)
         panels = page.figure.subplots(-(-len(pictures) // columns), columns, squeeze=False).ravel()
         for k, axes in enumerate(panels):
             axes.set_axis_off()
@@ -346,14 +372,14 @@ def paper(result: TokenMap, page: Page, *, tokens=None) -> None:
                 if result.colours is None:
                     axes.imshow(pictures[k], **look)
                 else:
-                    axes.imshow(token_colours.panels(result, k + 1, True)[k], interpolation="nearest")
+                    token_colours.on_paper(axes, token_colours.panels(result, k + 1, True)[k], page.greyscale)
                 if result.asked is not None and result.asked >= result.leading:
                     i, j = divmod(result.asked - result.leading, int(result.grid[1]))
                     token_targets.ring_on_paper(axes, page, j - 0.5, i - 0.5, 1, 1)
-                axes.set_title(shorten(_name(result, k), 14 if _small(result) else 28), pad=2)
+                axes.set_title(names[k], pad=2)
     elif result.colours is not None:
         names = [_name(result, k) for k in range(min(len(result.values), MOST_LINES))]
-        token_colours.rows_on_paper(page.figure.add_subplot(), result, names)
+        token_colours.rows_on_paper(page.figure.add_subplot(), result, names, page.greyscale)
     else:
         panels = [page.figure.add_subplot()]
         _paper_lines(panels[0], result, page, tokens, look)
