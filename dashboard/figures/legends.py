@@ -1,4 +1,4 @@
-"""Legends on paper: above the plot, in as many columns as fit; on a slide, which has no room to grow, of a few lines."""
+"""Legends on paper: above the plot, in as many columns as fit; on a slide, which is low, of a few lines."""
 
 from __future__ import annotations
 
