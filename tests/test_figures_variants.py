@@ -18,6 +18,7 @@ from test_figures_planted import (
     ordinary,
     scatter,
     spectrum,
+    table,
     token_film,
     token_map,
 )
@@ -87,6 +88,21 @@ def variants() -> dict[str, tuple[Result, dict]]:
             {},
         ),
         "matrix beyond its null": (matrix(8, 8, null=np.full((8, 8), 0.1)), {"show": "excess"}),
+        "matrix that is low": (
+            matrix(
+                3, 10, column_names=tuple(f"{i} (medium, {i}06)" for i in range(10)),
+                value_name="share told right", **PLAIN,
+            ),
+            {},
+        ),
+        "tokens with long names": (
+            token_map(15, names=tuple(f"frame {i}, {15 - i} frames back" for i in range(15))),
+            {},
+        ),
+        "film with long names": (
+            token_film(names=("before", "all three alike", "likeness alone", "information alone", "size alone")),
+            {},
+        ),
         "spectrum without log": (spectrum(12), {"log": False}),
         "curve on a log axis": (curve(20, 6, log_x=True), {}),
         "curve of 12 lines": (curve(20, 12, low={}, high={}), {}),
@@ -245,3 +261,26 @@ def test_scores_of_a_film_in_grey_are_not_what_is_gone_or_unjudged():
     assert (shown[gone] == 1).all()
     hatched = [c for c in axes.collections if c.get_hatch()]
     assert sum(len(c.get_paths()) for c in hatched) == gone.sum()
+
+
+def test_in_grey_a_matrix_without_a_significant_cell_is_drawn_all_the_same(monkeypatch):
+    result = matrix(6, 6, **{**PLAIN, "significant": np.zeros((6, 6), bool)})
+    with paper_style(sheet()):
+        (image,) = on_paper(result, greyscale=True).axes[0].images
+    assert (np.asarray(image.get_array()) < 0.9).all()
+    said = " ".join(t.text for t in written(result, monkeypatch, greyscale=True)[0])
+    assert "all are drawn alike" in said
+    assert "left white" not in said
+
+
+def test_names_of_panels_and_lines_of_tables_stay_unlike(monkeypatch):
+    names = [
+        f"vit.encoder.layer.{k}.{part}.weight" for k in range(4) for part in ("attention.key", "output.dense")
+    ]
+    result = table(8, columns={"tensor": np.array(names), "entries": np.arange(8)}, sort="")
+    shown = [t.text for t in written(result, monkeypatch)[0]]
+    cells = [text for text in shown if "weight" in text or "…" in text]
+    assert len({*cells}) == len(cells) == 8
+    film, _ = variants()["film with long names"]
+    panels = [t.text for t in written(film, monkeypatch)[0] if " · " in t.text]
+    assert len({*panels}) == len(panels) == 5

@@ -1,4 +1,4 @@
-"""Legends on paper: above the plot, in as many columns as fit; on a slide, which cannot grow, of a few lines."""
+"""Legends on paper: above the plot, in as many columns as fit; on a slide, which is low, of a few lines."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def legend_lines(sheet: Sheet, labels, title=None) -> tuple[int, int]:
 
 
 def legend_above(page: Page, axes=None, *, handles=None, labels=None, title=None) -> None:
-    """A legend over the plot in as many columns as fit; the page grows by the lines it needs (a slide does not)."""
+    """A legend over the plot in as many columns as fit; the page grows by the lines it needs, as far as it may."""
     if handles is None:
         handles, labels = axes.get_legend_handles_labels()
     page.legends.append(Key(tuple(handles), tuple(labels), title or ""))
@@ -75,9 +75,8 @@ def legend_above(page: Page, axes=None, *, handles=None, labels=None, title=None
     page.figure.legend(
         handles=handles, title=title, title_fontproperties=look, loc="outside upper left", **drawn_as(found)
     )
-    if page.sheet.grows:
-        page.grown.append(LEGEND_LINE * page.scale * found.lines)
-        page.figure.set_figheight(min(page.figure.get_figheight() + page.grown[-1], page.sheet.highest))
+    page.grown.append(LEGEND_LINE * page.scale * found.lines)
+    page.figure.set_figheight(min(page.figure.get_figheight() + page.grown[-1], page.sheet.highest))
 
 
 def drawn_as(found: Setting) -> dict:

@@ -204,9 +204,8 @@ def new_page(
     if small:
         text = figure.supxlabel("\n".join(small), x=0.01, ha="left", color="#555555")
         text.set_fontsize(sheet.points - 0.5)
-        if sheet.grows:
-            page.grown.append(0.13 * sheet.scale * len(small))
-            figure.set_figheight(min(height + page.grown[-1], sheet.highest))
+        page.grown.append(0.13 * sheet.scale * len(small))
+        figure.set_figheight(min(height + page.grown[-1], sheet.highest))
     return page
 
 

@@ -45,7 +45,7 @@ class Sheet:
 
     @property
     def grows(self) -> bool:
-        """Whether notes and legends make the page higher; a slide keeps its shape."""
+        """Whether a page has room for legends of any height; a slide is 16 : 9 at most."""
         return self.width != "slide"
 
     def room(self, characters: int) -> int:

@@ -56,6 +56,8 @@ def notes(
     if show == "score" and scored(result):
         dark = "grey: {}, dark is high" if greyscale else "colour: {}, dark is low"
         said.append(dark.format(plain(result.score_name)))
+        if not on_grid(result) and ((np.asarray(result.owner) >= 0) & ~np.asarray(result.judged, bool)).any():
+            said.append("without a colour: not judged")
     if opened and film_marks.opened_of(result, opened):
         line = "dashed line" if greyscale else "red line"
         said.append(f"{line}: what is inside the opened token")
