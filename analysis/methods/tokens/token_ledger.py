@@ -46,6 +46,7 @@ OPENING = 6.0
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 LEVEL = 0.05
 TOLD = 0.6  # of the multiply-adds, that estimates are of
+GAIN = f"gain over random at {TOLD:.0%}"  # with a rule's title behind it, of which figures make a ranked list
 UNITS = {SAME: "share of samples", RIGHT: "share of samples", COSINE: "cosine", NATS: "nats"}
 
 
@@ -132,7 +133,7 @@ def _estimates(chosen, spent, measure: str, d: int, rng) -> tuple[Estimate, ...]
     p = holm(np.array([gain_p(gain, rng) for gain in gains]))
     many = f", p corrected for {len(chosen)} rules" if len(chosen) > 1 else ""
     return tuple(
-        Estimate(f"{one.title} over random at {TOLD:.0%}", float(gain.mean()), null=0.0, p_value=float(corrected),
+        Estimate(f"{GAIN}, {one.title}", float(gain.mean()), null=0.0, p_value=float(corrected),
                  **_ends(gain, chance[k], measure), n=len(gain), d=d,
                  null_method="as many tokens at random in the same places" + many, unit=UNITS[measure],
                  estimator=f"difference in {measure}, paired by sample")
@@ -154,7 +155,7 @@ def _ends(gain: np.ndarray, chance: np.ndarray, measure: str) -> dict:
 def _reading(chosen, told, measure: str) -> str:
     beyond = [e for e in told if e.p_value <= LEVEL]
     best = max(told, key=lambda e: e.value)
-    name = best.name.split(" over random")[0]
+    name = best.name.removeprefix(f"{GAIN}, ")
     together = "; p of all rules together below 5 %" if len(told) > 1 else ""
     kept = (
         f"{len(beyond)} of {len(told)} rules keep the answer better than random tokens ({measure}{together})"
@@ -209,7 +210,7 @@ METHODS = (
         network="blocks",
         title="Rules at equal cost",
         summary="Each rule may spend the same multiply-adds: what is left of the answer, beside tokens kept at random.",
-        version=4,
+        version=5,
         function=token_ledger,
         params=TokenLedgerParams,
         result=Curve,
