@@ -16,7 +16,18 @@ from dashboard.state import OF_LINKS
 
 PAGES = [page.name for page in pages()]
 PARAMS = {
-    "workspace": ("show", "store", "checkpoint", "data", "job", "choose", "batch", "dump", "name"),
+    "workspace": (
+        "show",
+        "store",
+        "checkpoint",
+        "data",
+        "job",
+        "choose",
+        "batch",
+        "dump",
+        "dump_types",
+        "name",
+    ),
     "basket": (
         "basket",
         "width",

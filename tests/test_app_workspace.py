@@ -145,6 +145,24 @@ def test_an_import_runs_and_offers_the_map(full, tmp_path):
     assert "is ready" in texts(at)
 
 
+def test_an_import_is_told_what_the_tokens_are(full, tmp_path):
+    rows = np.random.default_rng(0).standard_normal((8, 12, 4)).astype(np.float32)
+    np.save(tmp_path / "acts.npy", rows)
+    form = {"show": "import", "dump": str(tmp_path / "acts.npy")}
+    for name, types in (("typed", "class:1+patch:3x3+head:2"), ("wrong", "class:1+patch:3x3")):
+        at = open_page("workspace", **form, dump_name=name, dump_types=types)
+        button(at, "Import").click().run(timeout=60)
+        job = queue.wait(full.path, url(at)["job"][0], timeout=60)
+        assert (job.state == "done") == (name == "typed"), job.error
+    assert "10 tokens" in job.error["found"]
+    assert "12 tokens" in job.error["expected"]
+    (tap,) = full.store("typed").taps
+    kept = full.store("typed").activations(tap)
+    assert kept.layout.grid == (3, 3)
+    shown = kept.take(np.arange(2 * 12)).reshape(2, 12, 4)
+    np.testing.assert_array_equal(shown[:, 3:], rows[:2, 1:10])  # class and heads first
+
+
 def test_selections_are_listed_and_deleted(full):
     full.save_selection(Selection("odd ones", "samples", "images", "pooled", ("0", "1")))
     at = open_page("workspace", show="selections")

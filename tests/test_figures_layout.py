@@ -10,7 +10,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from test_figures_planted import curve, distribution, matrix, ordinary, scatter, token_map
 
-from dashboard.figures import on_paper, point_pictures
+from dashboard.figures import on_paper, on_screen, point_pictures
 from dashboard.figures.export import laid_out
 from dashboard.figures.paper import paper_style
 from dashboard.figures.sheet import sheet
@@ -220,3 +220,18 @@ def test_a_long_name_of_an_axis_stands_in_two_lines():
 def _shared(one, other) -> float:
     (a, b, c, d), (e, f, g, h) = one, other
     return max(min(b, f) - max(a, e), 0) * max(min(d, h) - max(c, g), 0)
+
+
+def test_no_tick_stands_between_two_layers(monkeypatch):
+    """Places that are whole numbers, of points and of lines, on screen and on paper; others have their fractions."""
+    layers, values = np.repeat([1.0, 2, 3], 4), np.linspace(0, 1, 12)
+    points = scatter(12, positions=np.column_stack([layers, values]), axes=("layer", "distance"))
+    lines = curve(x=np.array([1.0, 2, 3]), series={"a": np.array([0.1, 0.5, 0.2])}, low={}, high={}, null={})
+    for result in (points, lines):
+        with paper_style(sheet()):
+            axes = on_paper(result).axes[0]
+        np.testing.assert_array_equal(axes.get_xticks(), np.round(axes.get_xticks()))
+        assert (axes.get_yticks() % 1 > 0).any()
+    figure = on_screen(points)
+    assert figure.layout.xaxis.dtick == 1
+    assert figure.layout.yaxis.dtick is None

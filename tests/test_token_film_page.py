@@ -67,6 +67,14 @@ def test_boxes_outside_are_refused_in_words_and_films_are_drawn_all_the_same():
     assert "in the boxes" not in texts(at)
 
 
+@pytest.mark.parametrize("asked", ["99999", "-1", "last", HOSTILE[0]])
+def test_a_sample_that_is_not_there_is_told_with_what_is_shown_instead(asked):
+    at = film(p__sample=asked)
+    assert is_whole(at)
+    assert "samples 0 to 5: sample 0 is shown" in texts(at)
+    assert "asked for sample" not in texts(film(p__sample="0"))
+
+
 @pytest.mark.parametrize("value", [HOSTILE[0], HOSTILE[5], "9999.9999"])
 def test_a_strangers_url_opens_nothing(value):
     at = film(open=value, boxes=value, hand=value, s__margin=value, rule="pitome")

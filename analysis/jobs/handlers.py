@@ -81,12 +81,14 @@ def record(workspace: Path, arguments: dict, progress: Progress) -> dict:
 
 
 def import_dump(workspace: Path, arguments: dict, progress: Progress) -> dict:
-    """{"path", "name", "labels"?, "resume"?} → {"store"}."""
+    """{"path", "name", "labels"?, "types"?, "resume"?} → {"store"}."""
     from analysis.recording.import_dump import import_dump as run
     from analysis.sources.dumps import open_dump
 
     opened = Workspace.open(workspace)
-    dump = open_dump(arguments["path"], labels=arguments.get("labels") or None)
+    dump = open_dump(
+        arguments["path"], labels=arguments.get("labels") or None, types=arguments.get("types") or ""
+    )
     resume = bool(arguments.get("resume"))
     directory = opened.new_store_path(arguments["name"], resume=resume)
     resume = resume and (directory / "manifest.json").exists()  # it may have died before the first byte

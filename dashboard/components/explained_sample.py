@@ -28,6 +28,7 @@ def draw(setting: str = "sample", pictured: bool = True) -> int:
     most = layout.n_samples - 1
     default = min(FIRST.get(setting, 0), most)
     bound = state.bound(f"{PREFIX}{setting}", default, state.between(0, most, int), resets=("guess", "move"))
+    _say_missing(state.params(PREFIX).get(setting, ""), default, most)
     at = st.number_input(
         f"{WORDS[setting]}, 0 to {most:,}", min_value=0, max_value=most, value="min", step=1,
         help="Its place in the store; the map and the tables name it as well.", **bound,
@@ -42,3 +43,16 @@ def draw(setting: str = "sample", pictured: bool = True) -> int:
                 tile["table"] = [[ID, tile["title"]], *tile["table"]]
             tiles([tile | {"box": None, "where": "", "marked": -1}], key=f"explained {setting}", leads=False)
     return at
+
+
+def _say_missing(asked: str, shown: int, most: int) -> None:
+    """Where the address asks for a sample that this tap has not: which one is shown instead."""
+    try:
+        there = not asked or 0 <= int(asked) <= most
+    except ValueError:
+        there = False
+    if not there:
+        st.warning(
+            f"The address asked for sample {errors.escape(asked)}. This tap has samples 0 to {most:,}: sample {shown} is "
+            "shown.", icon=":material/link_off:",
+        )  # fmt: skip

@@ -70,6 +70,8 @@ def paper(result: Curve, page: Page) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(power_of_ten)
         axes.xaxis.set_minor_formatter("")
+    elif (x == np.round(x)).all():  # no half of a layer or a step
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if result.x_labels:
         crowd_paper.names_along(page, axes, result)
     if film:

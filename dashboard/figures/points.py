@@ -116,6 +116,12 @@ def comparable(result: Scatter) -> bool:
     return bare[0] == bare[1]
 
 
+def counted(values: np.ndarray) -> bool:
+    """Whether places along an axis are whole numbers, as layers and steps are: no tick stands between two."""
+    good = values[np.isfinite(values)]
+    return bool(len(good) and (good == np.round(good)).all())
+
+
 def limits(values: np.ndarray) -> tuple[float, float]:
     """The range to draw, 3 % wider than the values on both sides."""
     low, high = float(values.min()), float(values.max())

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.results import Scatter
 from dashboard.figures import overlays, point_names, point_pictures
-from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
+from dashboard.figures.points import Points, axis_name, comparable, counted, limits, points_of, starred
 from dashboard.figures.scatter_paper import paper
 from dashboard.figures.screen import screen_figure
 from dashboard.figures.style import MARKS, Theme, steps
@@ -16,6 +16,7 @@ from dashboard.figures.traces import colour_bar
 __all__ = ["PAPER_SHAPE", "empty", "notes", "paper", "screen", "table", "words"]
 
 WEBGL_ABOVE = 2_000
+MOST_STEPS = 12
 PAPER_SHAPE = 0.78  # height over width
 
 
@@ -165,6 +166,9 @@ def _screen_axes(figure, result: Scatter, ready: Points, theme: Theme) -> None:
     within = overlays.reach(result, ready.xy)
     for i, update in enumerate((figure.update_xaxes, figure.update_yaxes)):
         update(title_text=names[i], range=limits(within[:, i]))
+        few = np.ptp(within[:, i]) <= MOST_STEPS  # above, Plotly leaves some out by itself
+        if few and counted(ready.xy[:, i]) and not comparable(result):
+            update(dtick=1)
         if not result.meaningful_axes:
             update(**bare)
     if point_names.bare_second_axis(result):

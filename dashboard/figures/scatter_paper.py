@@ -9,7 +9,7 @@ from dashboard.figures import overlays, point_names, point_pictures
 from dashboard.figures.legends import entry, legend_above
 from dashboard.figures.many_points import draw_points
 from dashboard.figures.paper import Page, label_axes, scale_bar
-from dashboard.figures.points import Points, axis_name, comparable, limits, points_of, starred
+from dashboard.figures.points import Points, axis_name, comparable, counted, limits, points_of, starred
 from dashboard.figures.style import RASTER_ABOVE
 from dashboard.figures.text import shorten
 
@@ -160,6 +160,9 @@ def _paper_axes(axes, page: Page, result: Scatter, ready: Points, i: int, j: int
     else:
         axes.set_xlim(limits(within[:, i]))
         axes.set_ylim(limits(within[:, j]))
+    for axis, k in ((axes.xaxis, i), (axes.yaxis, j)):
+        if counted(ready.xy[:, k]):
+            axis.get_major_locator().set_params(integer=True)
     if result.levels:
         axes.set_yticks(list(result.levels.values()), [shorten(name, 18) for name in result.levels])
         axes.tick_params(axis="y", length=0)

@@ -11,9 +11,15 @@ from analysis.roots import readable
 from dashboard import allowed, errors, jobs, state
 from dashboard.parts import outcome
 
+TYPES = (
+    "What the tokens of a sample are, in their order: names with counts, patches with rows and columns, such as "
+    "`class:1+patch:14x14+head:6`. Counts add up to the tokens. Needed where tokens that are no patches stand behind "
+    "the patches; then every page knows the grid."
+)
+
 
 def draw() -> None:
-    """Path, labels, name, and the button."""
+    """Path, labels, name, what the tokens are, and the button."""
     st.markdown("Activations that you recorded yourself: one row per sample, one column per unit.")
     left, right = st.columns(2)
     path = left.text_input(
@@ -30,12 +36,17 @@ def draw() -> None:
     except LoupeError as refusal:
         errors.notice({"found": refusal.found, "remedy": refusal.remedy}, refused=True)
         return
-    name = st.text_input(
+    left, right = st.columns(2)
+    name = left.text_input(
         "Name of the store", max_chars=100, **state.bound("dump_name", Path(path).stem or "imported")
     )
+    types = right.text_input(
+        "Token types (optional)", placeholder="class:1+patch:14x14", max_chars=200, help=TYPES,
+        **state.bound("dump_types", ""),
+    ).strip()  # fmt: skip
     if st.button(
         "Import", type="primary", icon=":material/input:", **allowed.to("editor", disabled=not path)
     ):
-        work = {"path": full[path], "name": name.strip(), "labels": full.get(labels)}
+        work = {"path": full[path], "name": name.strip(), "labels": full.get(labels), "types": types}
         state.set_params(job=jobs.start("import", work, f"Import {name}", patience=1.0))
     outcome.draw("import")
