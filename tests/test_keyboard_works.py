@@ -109,9 +109,6 @@ def test_a_tour_is_rearranged_and_played(site, page):
     quiet(page)
     first = "() => document.querySelector('textarea[aria-label^=\"Stop 1\"]')?.value"
     said = "() => document.body.innerText"
-        "() => document.querySelector('textarea[aria-label^=\"Stop 1\"]')?.value",
-        "() => document.body.innerText",
-    )
     for text, where, then in (("“edit Edit", first, "Seven."), ("Later", first, "Eight."), ("Later", first, "Seven."),
                               ("Look at it", said, "Stop 1 of 2"), ("Next", said, "Eight.")):  # fmt: skip
         tab_to(page, text)
