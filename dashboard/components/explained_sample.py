@@ -53,6 +53,6 @@ def _say_missing(asked: str, shown: int, most: int) -> None:
         there = False
     if not there:
         st.warning(
-            f"The address asked for sample {errors.escape(asked)}. This tap has samples 0 to {most:,}: sample {shown} is "
-            "shown.", icon=":material/link_off:",
+            f"The address asked for sample {errors.escape(asked)}. This tap has samples 0 to {most:,}: sample {shown} "
+            "is shown.", icon=":material/link_off:",
         )  # fmt: skip
