@@ -36,6 +36,9 @@
     || (e.matches('canvas:has([role=grid])') && closest(e, '[role=region][aria-label]')?.getAttribute('aria-label'))
     || [...e.querySelectorAll('img[alt], svg[aria-label], [title]')].map(n => n.getAttribute('alt') || n.getAttribute('aria-label')
        || n.getAttribute('title')).join(' ').trim() || e.getAttribute('title') || e.getAttribute('placeholder') || '';
+  // A picture that a font draws from a word ("close") does not say what the button does.
+  const named = e => { const icons = [...e.querySelectorAll('[data-testid=stIconMaterial], [translate=no][role=img]')].map(text);
+    return name(e).split(/\s+/).some(word => word && !icons.includes(word)); };
   const tells = e => `${e.tagName.toLowerCase()}${e.getAttribute('role') ? '[' + e.getAttribute('role') + ']' : ''}`
     + `.${closest(e, '[data-testid]')?.dataset.testid ?? ''} “${name(e).slice(0, 60)}”`;
   const active = () => { let e = document.activeElement; while (e?.shadowRoot?.activeElement) e = e.shadowRoot.activeElement; return e; };
@@ -47,7 +50,7 @@
       && !e.querySelector('button, input, a[href]') | e.matches('button, a[href], canvas, summary'));
     walk.all = found.map(e => ({ e, group: closest(up(e) ?? e, GROUPS) || (e.tabIndex < 0 && closest(e, BOXES)) || (e.type == 'radio' ? e.name : null) }));
     found.forEach((e, i) => { walk.by.set(e, i); walk.start.set(e, style(e)); });
-    return walk.all.map(({ e, group }) => ({ tells: tells(e), named: name(e) != '', grouped: group != null,
+    return walk.all.map(({ e, group }) => ({ tells: tells(e), named: named(e), grouped: group != null,
       group: group == null ? -1 : walk.all.findIndex(o => o.group === group || group.contains?.(o.e) && o.e.tabIndex >= 0),
       stop: e.tabIndex >= 0, floats: closest(e, '[data-testid=stPopoverBody]') != null }));
   };
@@ -57,7 +60,7 @@
     if (!walk.by.has(e)) walk.by.set(e, -1 - walk.others++);  // what can be scrolled, and what opened since: each itself
     const at = walk.by.get(e);
     const box = (closest(e, 'canvas') ?? e).getBoundingClientRect();  // the cells of a table that is drawn
-    return { at, tells: tells(e), named: at < 0 || name(e) != '', ringed: at < 0 || ringed(e, walk.start.get(e)),
+    return { at, tells: tells(e), named: at < 0 || named(e), ringed: at < 0 || ringed(e, walk.start.get(e)),
              inside: box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth };
   };
   walk.left = () => !document.hasFocus();  // the focus is on the browser's own controls, no longer in the page

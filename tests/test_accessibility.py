@@ -38,6 +38,7 @@ PAGES = {  # by address, what is opened there
     "tokens?tap=digits-vit-patches:vit.layers.2": "",
     f"analyses?tap={TAP}&method=pca": "Export",
     f"analyses?tap={TAP}&method=pca&seed=0": "Copy as Python",
+    "analyses?tap=digits-vit-patches:vit.layers.2&method=masked_retrieval": "",
     "workspace": "",
     "workspace?show=record": "",
     "activity": "",

@@ -8,8 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import page_stores
 import pytest
+from grave_faults import grave
 from hosts import Site
 from keyboard_use import quiet, tab_to
+from keyboard_walk import walk
 
 from analysis.access import Person, acting_as
 from analysis.people import Thing
@@ -68,6 +70,22 @@ def press(page, text: str, *keys: str) -> None:
 
 def unit_of(url: str) -> int:
     return int(parse_qs(urlsplit(url).query)["unit"][0])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_stands_before_the_sign_in_has_no_grave_fault(site, browser, scheme):
+    """Also what somebody is told who is let in nowhere."""
+    page = browser.new_context(color_scheme=scheme).new_page()
+    page.goto(site.url)
+    walked = walk(page)
+    assert (walked.controls, walked.faults, grave(page)) == (1, [], [])
+    press(page, "Sign in")
+    page.wait_for_url("**/authorize**")
+    press(page, "“una")  # whose address nobody has verified
+    page.wait_for_url(f"{site.url}/**")
+    assert page.locator(".why").count()
+    walked = walk(page)
+    assert (walked.controls, walked.faults, grave(page)) == (1, [], [])
 
 
 def test_a_feature_is_found_noted_and_sent_and_answered_without_a_mouse(site, browser):

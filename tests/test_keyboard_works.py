@@ -12,6 +12,9 @@ import pytest
 from hosts import free_port, process
 from keyboard_use import KEYS, controls, listen, quiet, reach, tab_to, work
 
+from analysis.people import Step
+from analysis.workspace import Workspace
+
 CHROMIUM = "/usr/bin/chromium"
 if not Path(CHROMIUM).exists():
     pytest.skip("needs Debian's chromium", allow_module_level=True)
@@ -28,6 +31,7 @@ WORKED = {  # by page: kind and name of what is worked there, and the popover th
     f"features?tap={TAP}": [("checkbox", "Smallest first"), ("expander", "Ask a language model"), ("table", "48 unit")],
     f"features?tap={TAP}&unit=7": [("many", "Tags"), ("text area", "Note"), ("text", "Name"), ("link", "Skip to main")],
     "compare": [("radio", "Similarity"), ("button", "Download plot as a PNG")],
+    "compare?view=units": [("choice", "Other tap")],
     "compare?view=correlations": [("picture", "Pearson correlation"), ("button", "Zoom in")],
     f"subspaces?tap={TAP}": [("choice", "Question"), ("expander", "Settings")],
     "dictionaries": [("popover", "Delete")],
@@ -46,6 +50,9 @@ WORKED = {  # by page: kind and name of what is worked there, and the popover th
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keys")
     shutil.copytree(SAMPLE, folder / "sample")
+    people = Workspace.open(folder / "sample" / "workspace").people
+    links = [people.short_link("features", {"tap": TAP, "unit": str(unit)}) for unit in (7, 8)]
+    people.save_tour("", "Digits", "What there is", (Step(links[0], "Seven."), Step(links[1], "Eight.")))
     port = free_port()
     command = [sys.executable, "-m", "dashboard.cli", "--workspace", str(folder / "sample" / "workspace"), "--port",
                str(port), "--no-browser"]  # fmt: skip
@@ -95,6 +102,26 @@ def test_the_keyboard_works_it(site, page, address):
         used = work(page, named(page, kind, text), kind, bool(inside))
         faults += [f"{text}: {fault} ({used.pressed})" for fault in used.faults]
     assert not faults
+
+
+def test_a_tour_is_rearranged_and_played(site, page):
+    page.goto(f"{site}/tours")
+    quiet(page)
+    first = "() => document.querySelector('textarea[aria-label^=\"Stop 1\"]')?.value"
+    said = "() => document.body.innerText"
+    for text, where, then in (("“edit Edit", first, "Seven."), ("Later", first, "Eight."), ("Later", first, "Seven."),
+                              ("Look at it", said, "Stop 1 of 2"), ("Next", said, "Eight.")):  # fmt: skip
+        tab_to(page, text)
+        page.keyboard.press("Enter")
+        page.wait_for_function(f"then => (({where})() ?? '').includes(then)", arg=then, timeout=20_000)
+        page.wait_for_function(
+            "() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=20_000
+        )
+    page.keyboard.press("Alt+ArrowLeft")
+    page.wait_for_function(f"() => ({said})().includes('Stop 1 of 2')", timeout=20_000)
+    tab_to(page, "close End")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-testid=stSidebar]", timeout=20_000)
 
 
 def test_a_popover_is_in_its_place_in_the_order(site, page):

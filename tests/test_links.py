@@ -186,6 +186,33 @@ def test_stops_are_moved_and_taken_out(workspace):
     assert is_whole(at)
 
 
+def test_words_go_with_their_stop_and_none_is_lost_when_stops_move(workspace):
+    tour = tour_of(workspace, "a", "b", "c")
+    links = [s.link for s in tour.steps]
+    at = open_page("tours", edit=tour.id)
+
+    def said():
+        return [t.value for t in at.text_area if t.label.startswith("Stop ")]
+
+    def kept():
+        return [(s.link, s.text) for s in workspace.people.tour(tour.id).steps]
+
+    next(t for t in at.text_area if t.label.startswith("Stop 2")).input("b, typed and not saved")
+    button(at, "Later").click().run()
+    assert said() == ["b, typed and not saved", "a", "c"], "the boxes show what is kept"
+    button(at, "Save").click().run()
+    button(at, "Take out").click().run()
+    assert said() == ["a", "c"]
+    button(at, "Save").click().run()
+    assert kept() == [(links[0], "a"), (links[2], "c")]
+    version = workspace.people.tour(tour.id).version
+    button(at, "Earlier").click().run()
+    assert kept() == [(links[0], "a"), (links[2], "c")], "the first goes nowhere"
+    button(at, "Look at it").click().run()
+    assert url(at)["tour"] == [tour.id]
+    assert workspace.people.tour(tour.id).version <= version + 1
+
+
 def test_two_who_edit_a_tour_lose_nothing(workspace):
     tour = tour_of(workspace, "a", "b")
     at = open_page("tours", edit=tour.id)

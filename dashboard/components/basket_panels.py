@@ -30,7 +30,9 @@ def _panel(basket: Basket, one: Ready, place: int, count: int) -> None:
     left, right = st.columns([1, 1.35], gap="small")
     with right:
         st.markdown(f"**{errors.escape(one.named)}** {errors.escape(_name(one))}")
-        with st.container(horizontal=True, gap=None):
+        with st.container(
+            horizontal=True, gap=None, key=f"icons:{id}"
+        ):  # frame.css hides what they are called
             _button(
                 "arrow_upward", "Earlier", id, not editor or place == 0, partial(_move, basket.name, id, -1)
             )
@@ -102,7 +104,8 @@ def _name(one: Ready) -> str:
 
 
 def _button(icon: str, help: str, id: str, disabled: bool, do) -> None:
-    if st.button(f":material/{icon}:", key=f"{help}:{id}", help=help, type="tertiary", disabled=disabled):
+    look = {"icon": f":material/{icon}:", "type": "tertiary", "help": help}
+    if st.button(help, key=f"{help}:{id}", disabled=disabled, **look):
         change(do)
         st.rerun()
 

@@ -27,7 +27,7 @@ def focus_card(at: Shown) -> None:
     """Draw it in a box with a button that closes it."""
     with st.container(border=True), errors.shown():
         title, close = st.columns([5, 1], vertical_alignment="center")
-        if close.button("", icon=":material/close:", key="close focus", help="Close"):
+        if close.button("Close", icon=":material/close:", key="icons:close focus", help="Close"):
             state.set_params(focus=None)
             redraw.here()
         if at.result.of == "units":

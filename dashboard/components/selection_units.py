@@ -32,8 +32,12 @@ def two_groups(at: Shown, mask, other: Selection) -> None:
     a, b = selections.title(at.selection), selections.title(other)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{errors.escape(a)}** against **{errors.escape(b)}**", width="stretch")
-        st.button("", icon=":material/close:", key="end comparison", help="Compare with all others again",
-                  on_click=state.set_params, kwargs={"vs": None})  # fmt: skip
+        look = {
+            "icon": ":material/close:",
+            "key": "icons:end comparison",
+            "help": "Compare with all others again",
+        }
+        st.button("End the comparison", on_click=state.set_params, kwargs={"vs": None}, **look)
     outside = selections.rows_of(other, at.store, at.tap)
     if outside is None or not outside.any():
         st.info(f"“{errors.escape(b)}” has no points at this tap.")

@@ -12,10 +12,13 @@ from dashboard import errors, pages, state
 from dashboard.parts import tour_bar
 
 _CONFLICT, _READ = "tour conflict", "tour read"
+EARLIER, LATER, TAKE_OUT, LOOK = "Earlier", "Later", "Take out", "Look at it"
+ORDER = {EARLIER: ":material/arrow_upward:", LATER: ":material/arrow_downward:",
+         TAKE_OUT: ":material/playlist_remove:", LOOK: ":material/play_arrow:"}  # fmt: skip
 
 
 def draw(id: str) -> None:
-    """The form of one tour; each change of its stops is kept at once, its words when saved. Raises NotFound."""
+    """The form of one tour; whatever is pressed in it keeps the words as typed, each with its stop. Raises NotFound."""
     now = state.workspace().people.tour(id)
     tour = _read(now)
     mine = state.get(_CONFLICT)
@@ -25,12 +28,21 @@ def draw(id: str) -> None:
     with st.form(f"tour:{id}:{tour.version}"):
         title = st.text_input("Title", tour.title, max_chars=200)
         text = st.text_area("What it is about", tour.text, max_chars=20_000, height=80)
-        said = [_stop(place, step) for place, step in enumerate(tour.steps)]
+        said = [_stop(tour, place) for place in range(len(tour.steps))]
         pressed = st.form_submit_button("Save", icon=":material/save:", type="primary")
-    if pressed:
-        steps = tuple(replace(s, text=t) for s, t in zip(tour.steps, said, strict=True))
-        _save(replace(tour, title=title, text=text, steps=steps))
-    _order(tour)
+        at, asked = _order(tour)
+    typed = replace(tour, title=title, text=text,
+                    steps=tuple(replace(s, text=t) for s, t in zip(tour.steps, said, strict=True)))  # fmt: skip
+    if pressed or asked:
+        if asked != LOOK or typed != tour:
+            _save(replace(typed, steps=_moved(typed.steps, at, asked)))
+        if asked == LOOK and state.get(_CONFLICT) is None:
+            tour_bar.go(typed, at)
+        st.rerun()
+    if st.button("Delete the tour", icon=":material/delete:", help="Its history keeps it"):
+        state.workspace().people.delete_tour(tour.id, tour.version)
+        state.set_params(edit=None)
+        st.rerun()
 
 
 def open(tour: Tour) -> None:
@@ -48,10 +60,10 @@ def _read(now: Tour) -> Tour:
     return kept
 
 
-def _stop(place: int, step: Step) -> str:
-    return st.text_area(
-        f"Stop {place + 1}: {_where(step)}", step.text, max_chars=20_000, height=80, key=f"stop:{place}"
-    )
+def _stop(tour: Tour, place: int) -> str:
+    """A box of its own in every version: at the same place there may now be another stop."""
+    step, key = tour.steps[place], f"stop:{tour.id}:{tour.version}:{place}"
+    return st.text_area(f"Stop {place + 1}: {_where(step)}", step.text, max_chars=20_000, height=80, key=key)
 
 
 def _where(step: Step) -> str:
@@ -64,31 +76,29 @@ def _where(step: Step) -> str:
         return "a link that leads nowhere"
 
 
-def _order(tour: Tour) -> None:
+def _order(tour: Tour) -> tuple[int, str]:
+    """Which stop, and what is asked for it; "" for nothing."""
     if not tour.steps:
         st.info(
             "No stop yet. Open a page, press **Share** in the sidebar, and add it here.",
             icon=":material/info:",
         )
-        return
+        return 0, ""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         at = st.selectbox("Stop", range(len(tour.steps)), format_func=lambda n: f"{n + 1}", width=90)
-        steps = list(tour.steps)
-        if st.button("Earlier", icon=":material/arrow_upward:", disabled=at == 0):
-            steps.insert(at - 1, steps.pop(at))
-            _save(replace(tour, steps=tuple(steps)))
-        if st.button("Later", icon=":material/arrow_downward:", disabled=at + 1 == len(steps)):
-            steps.insert(at + 1, steps.pop(at))
-            _save(replace(tour, steps=tuple(steps)))
-        if st.button("Take out", icon=":material/playlist_remove:"):
-            del steps[at]
-            _save(replace(tour, steps=tuple(steps)))
-        if st.button("Look at it", icon=":material/play_arrow:"):
-            tour_bar.go(tour, at)
-        if st.button("Delete the tour", icon=":material/delete:", help="Its history keeps it"):
-            state.workspace().people.delete_tour(tour.id, tour.version)
-            state.set_params(edit=None)
-            st.rerun()
+        pressed = [name for name, icon in ORDER.items() if st.form_submit_button(name, icon=icon)]
+    return at, "".join(pressed)
+
+
+def _moved(steps: tuple[Step, ...], at: int, asked: str) -> tuple[Step, ...]:
+    """The first cannot go earlier, the last not later."""
+    moved = list(steps)
+    if asked in (EARLIER, LATER):
+        to = min(max(at + (1 if asked == LATER else -1), 0), len(steps) - 1)
+        moved.insert(to, moved.pop(at))
+    elif asked == TAKE_OUT:
+        del moved[at]
+    return tuple(moved)
 
 
 def _save(mine: Tour, version: int | None = None) -> None:
@@ -99,7 +109,6 @@ def _save(mine: Tour, version: int | None = None) -> None:
         _settle(kept)
     except EditConflict:
         state.put(_CONFLICT, mine)
-    st.rerun()
 
 
 def _settle(tour: Tour) -> None:
@@ -119,6 +128,7 @@ def _conflict(theirs: Tour, mine: Tour) -> None:
         _shown("Yours", mine)
         if st.button("Keep mine", key="conflict:mine"):
             _save(mine, theirs.version)
+            st.rerun()
         if st.button("Go on writing mine", key="conflict:merge", help="To merge the two by hand, then save"):
             _settle(replace(mine, version=theirs.version))
             st.rerun()
