@@ -78,6 +78,13 @@ def test_the_list_names_every_line_apart_from_the_others(summed, theme):
         assert [text.get_text() for text in legend.get_texts()] == names
 
 
+def test_a_page_that_asks_for_a_low_picture_gets_all_of_a_list():
+    low, own = (on_screen(lines(28), height=height).layout.height for height in (400, None))
+    assert low == own
+    assert low > 28 * 17
+    assert on_screen(lines(10), height=900).layout.height == 900
+
+
 def test_few_lines_and_too_many_have_no_list():
     assert [crowded(lines(n)) for n in (8, 9, 32, 33)] == [False, True, True, False]
     assert [crowded(lines(n, summed=False)) for n in (8, 9, 20, 21)] == [False, True, True, False]

@@ -22,9 +22,9 @@ LONGEST = 24  # characters of a name
 
 
 def screen(result: Curve, theme: Theme, notes, *, height=None, title=True):
-    """Plotly figure."""
+    """Plotly figure, higher than `height` where the list asks for it."""
     rows, summed = ranked(result), total_name(result)
-    height = height or max(420, HEAD + 20 * len(notes) + LINE * len(rows))
+    height = max(height or 420, HEAD + 20 * len(notes) + LINE * len(rows))
     figure = screen_figure(theme, result.title, notes, height=height, show_title=title)
     x = np.asarray(result.x, np.float32)
     if result.log_x:
