@@ -10,10 +10,12 @@ from scipy.linalg import svd
 from analysis.activations import ArrayActivations
 from analysis.compute.networks.optimiser_path import path_components, random_like
 from analysis.errors import InputError, ShapeError
+from analysis.methods.tokens.loss_plane import LossPlaneParams, loss_plane
 from analysis.methods.tokens.loss_slices import LossSlicesParams, loss_slices
 from analysis.recording.recorder import record
 from analysis.sources.checkpoint import open_checkpoint
 from analysis.sources.data import open_data
+from analysis.tokens.networks.plane_told import lowest
 from analysis.tokens.networks.slices_told import bent_at
 
 
@@ -142,3 +144,118 @@ def test_curvature_is_not_taken_of_checkpoints_that_hardly_differ(rng):
     loss = (3 * x**2)[:, None] + 1e-6 * rng.standard_normal((12, 4))
     np.testing.assert_allclose(bent_at(x, loss, int(np.searchsorted(x, 0.0))), 6.0, atol=1e-2)
     np.testing.assert_allclose(bent_at(x, 3 * x[:, None] ** 2, 11), 6.0, atol=1e-6)  # at an end too
+
+
+def test_a_curvature_is_compared_with_a_range_of_random_directions(rng):
+    """Rows whose loss is a bowl, steep along the path: by hand the null is the mean curvature, weighed by tensor."""
+    from analysis.methods.tokens import loss_slices as file
+    from analysis.tokens.networks.loss_field import Landscape
+
+    h = np.r_[50.0, np.full(399, 1.0)]
+    vectors = np.outer([-2.0, -1.0, 0.0], np.eye(1, 400)[0])
+    vectors[:, 1] = [0.0, 0.1, 0.0]
+    bowl = Landscape(vectors, np.zeros(400, int), lambda w: np.full(30, h @ w**2), "a bowl", ())
+    path, params = path_components(vectors), LossSlicesParams(places=5, directions=40)
+    x = file._axis(path.places[:, 0], params)
+    made = file._slices(bowl, path, x, bowl.loss, params, rng)
+    told = file.slice_estimates(400, path, x, made, "abc")
+    bent = next(e for e in told if e.name == "curvature of the first component at the end")
+    wide = (x[-1] - x[0]) ** 2
+    assert bent.value == pytest.approx(2 * 50 * wide, rel=0.01)
+    assert bent.null == pytest.approx(2 * h.mean() * wide, rel=0.15)
+    assert bent.null_low < bent.null < bent.null_high < bent.value
+    assert bent.p_value == pytest.approx(1 / 41)
+    alike = Landscape(vectors, np.zeros(400, int), lambda w: np.full(30, w @ w), "a ball", ())
+    made = file._slices(alike, path, x, alike.loss, params, rng)
+    even = file.slice_estimates(400, path, x, made, "abc")
+    ball = next(e for e in even if e.name == bent.name)
+    assert ball.value == pytest.approx(ball.null, rel=1e-6)
+
+
+# ---------------------------------------------------------------------------- plane
+def test_a_plane_is_the_loss_of_the_network_with_those_weights(run_of_four):
+    """Cell by cell by hand, over the first two components by SciPy's SVD."""
+    states, taps, x = run_of_four
+    found = loss_plane(*taps, params=LossPlaneParams(maximum_samples=40, side=5))
+    vectors = np.stack([flat(s) for s in states.values()])
+    _, sizes, axes = svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    axes = np.array([a * (1 if a @ (vectors[-1] - vectors[0]) > 0 else -1) for a in axes[:2]])
+    places = (vectors - vectors[-1]) @ axes.T
+    lines = []
+    for line in places.T:
+        more = 0.3 * np.ptp(line)  # 0, the last checkpoint, is among them
+        lines.append(np.linspace(line.min() - more, line.max() + more, 5))
+    by_hand = [[loss_by_hand(vectors[-1] + a * axes[0] + b * axes[1], x).mean() for a in lines[0]]
+               for b in lines[1][::-1]]  # fmt: skip
+    np.testing.assert_allclose(found.values, by_hand, rtol=1e-3, atol=1e-5)
+    assert ((found.low <= found.values) & (found.values <= found.high)).all()
+    assert [float(n.split()[1]) for n in found.column_names] == pytest.approx(lines[0], rel=0.01, abs=0.01)
+    assert [float(n.split()[1]) for n in found.row_names] == pytest.approx(lines[1][::-1], rel=0.01, abs=0.01)
+    by = {e.name: e for e in found.estimates}
+    share = sizes**2 / (sizes**2).sum()
+    assert by["share of the path in the plane"].value == pytest.approx(share[:2].sum(), abs=1e-4)
+    own = np.array([loss_by_hand(v, x) for v in vectors])
+    below = np.array([loss_by_hand(vectors[-1] + p @ axes, x) for p in places])
+    missed = by["loss on the plane under the checkpoints"]
+    assert missed.value == pytest.approx((below - own).mean(), abs=1e-4)
+    (way,) = (c for c in found.caveats if c.startswith("The path"))
+    assert "run-1 " in way
+    assert "run-90 +0, +0" in way
+    framed = {tuple(o) for o in found.outlines}
+    for place in places:
+        column, row = (int(np.abs(np.array(line) - p).argmin()) for line, p in zip(lines, place, strict=True))
+        assert (4 - row, 5 - row, column, column + 1) in framed
+    assert len(framed) <= len(vectors)
+    with pytest.raises(InputError, match="are alike"):
+        loss_plane(taps[0], taps[0], taps[0])
+    with pytest.raises(InputError, match="on one line"):
+        loss_plane(taps[0], taps[1], taps[1])
+
+
+def test_the_lowest_cell_is_told_of_samples_that_it_was_not_chosen_on(rng):
+    """Losses of pure noise: the lowest of 169 cells is far below 0 on the samples that chose it, and not on others."""
+    from analysis.methods.tokens import loss_plane as file
+    from analysis.tokens.networks.loss_field import Landscape
+
+    vectors = np.cumsum(rng.standard_normal((6, 50)), axis=0)
+    noise = Landscape(vectors, np.zeros(50, int), lambda w: 5 + rng.standard_normal(40), "noise", ())
+    gains = []
+    for seed in range(12):
+        path = path_components(vectors)
+        plane, _ = file.measured(noise, path, noise.loss, LossPlaneParams(), np.random.default_rng(seed))
+        told = file.plane_estimates(50, path, plane, [f"c{i}" for i in range(6)])
+        gains.append(told[2].value)
+        assert (plane.at[-1] - plane.own.reshape(-1, 40)[plane.own.mean(axis=2).argmin()]).mean() > 0.2
+    assert abs(np.mean(gains)) < 4 * np.sqrt(2 / 20 / 12)
+
+
+def test_minima_are_lower_than_all_around_them_and_lie_inside():
+    bowl = np.add.outer(np.arange(-2, 3) ** 2, np.arange(-1, 4) ** 2)
+    assert np.argwhere(lowest(bowl)).tolist() == [[2, 1]]
+    assert not lowest(np.add.outer(np.arange(5), np.arange(5))).any()  # an edge is no minimum
+    assert not lowest(np.zeros((5, 5))).any()
+    assert not lowest(np.zeros((2, 2))).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("path_components", lambda vectors: path_components(np.roll(vectors, 1, axis=1))),
+        ("walk_shares", lambda steps: np.full(len(steps), 1 / len(steps))),
+        ("lowest", lambda means: means == means.min(axis=0)),
+        ("over", lambda loss, last, axes, x, y: np.stack([[loss(last + a * axes[0]) for a in x] for _ in y])),
+    ],
+)
+def test_the_check_of_the_plane_fails_on_broken_code(monkeypatch, name, broken):
+    from analysis.methods.tokens import loss_plane as file
+
+    monkeypatch.setattr(file, name, broken)
+    assert not all(line.passed for line in file._check())
+
+
+def test_a_checkpoint_far_along_the_second_component_is_framed_on_top():
+    from analysis.methods.tokens import loss_plane as file
+
+    plane = file.Plane(np.arange(3.0), np.arange(4.0), *[np.zeros(0)] * 5)
+    assert file._framed(np.array([[0.1, 2.9], [0.0, 3.0]]), plane).tolist() == [[0, 1, 0, 1]]
+    assert file._framed(np.array([[2.0, 0.0]]), plane).tolist() == [[3, 4, 2, 3]]

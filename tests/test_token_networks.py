@@ -30,6 +30,8 @@ PICTURE = dict(image_size=16, patch_size=4)
 WORDS, PICTURED = 30, 29  # of them the one that stands for a token of a picture
 SCANS = ("mamba", "mamba2")
 READS = ("gpt2", "llama", "mixtral", *SCANS)
+CLIPS = ("vivit", "videomae", "videomae first", "timesformer", "timesformer joint")
+FRAMES = 4
 
 
 def _images(items):
@@ -77,6 +79,15 @@ def made(kind: str) -> TokenNetwork:
             t.LlavaConfig(vision_config=t.CLIPVisionConfig(projection_dim=8, **WIDE, **PICTURE),
                           text_config=t.LlamaConfig(**WIDE, **text), image_token_id=PICTURED, vision_feature_layer=-1)
         ),
+        "vivit": lambda: t.VivitForVideoClassification(
+            t.VivitConfig(image_size=16, num_frames=FRAMES, tubelet_size=[2, 4, 4], **WIDE)
+        ),
+        **{f"videomae{name}": lambda mean=mean: t.VideoMAEForVideoClassification(
+            t.VideoMAEConfig(num_frames=FRAMES, tubelet_size=2, use_mean_pooling=mean, **WIDE, **PICTURE)
+        ) for name, mean in (("", True), (" first", False))},
+        **{f"timesformer{name}": lambda kind=kind: t.TimesformerForVideoClassification(
+            t.TimesformerConfig(num_frames=FRAMES, attention_type=kind, **WIDE, **PICTURE)
+        ) for name, kind in (("", "divided_space_time"), (" joint", "joint_space_time"), (" frames", "space_only"))},
         "mixtral": lambda: t.MixtralForCausalLM(
             t.MixtralConfig(num_key_value_heads=2, num_local_experts=4, **WIDE, **text)
         ),
@@ -90,6 +101,8 @@ def made(kind: str) -> TokenNetwork:
         [rng.integers(1, PICTURED, n) for n in (12, 9)],
     )
     items, prepare = (texts, _texts) if kind in READS else (pictures, _images)
+    if kind.startswith(("vivit", "videomae", "timesformer")):
+        items = list(rng.standard_normal((2, FRAMES, 3, 16, 16)))
     if kind == "llava":
         items, prepare = list(zip(pictures, texts, strict=True)), _pictured
     network = TokenNetwork(LoadedModel(model, "text" if kind in READS else "image", prepare), items)
@@ -97,7 +110,20 @@ def made(kind: str) -> TokenNetwork:
     return network
 
 
-KINDS = ("vit", "deit", "dinov2", "registers", "clip", "siglip", "gpt2", "llama", "mixtral", "llava", *SCANS)
+KINDS = (
+    "vit",
+    "deit",
+    "dinov2",
+    "registers",
+    "clip",
+    "siglip",
+    "gpt2",
+    "llama",
+    "mixtral",
+    "llava",
+    *SCANS,
+    *CLIPS,
+)
 
 
 def left_behind(module) -> list:
@@ -154,7 +180,7 @@ def test_a_rule_that_takes_nothing_leaves_the_answer_bit_by_bit(kind):
         assert same.steps == [None] * 3
 
 
-@pytest.mark.parametrize("kind", ["vit", "siglip", "gpt2"])
+@pytest.mark.parametrize("kind", ["vit", "siglip", "gpt2", "videomae", "timesformer joint"])
 def test_all_tokens_kept_attend_by_ordinary_softmax_though_sizes_count(kind):
     """softmax(q k' / sqrt(d)), of text over those before; what is left of half the tokens is weighed by its size."""
     network, seen = made(kind), ("queries", "keys", "attention")
@@ -327,7 +353,7 @@ def test_what_is_missed_is_the_answer_without_one_token():
     assert float((p.exp() * (p - q)).sum()) == pytest.approx(found[0, least, 0], abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["vit", "llama"])
+@pytest.mark.parametrize("kind", ["vit", "llama", "timesformer"])
 def test_a_dump_gives_the_first_decision_of_the_network_itself(kind):
     network = made(kind)
     inputs = network.loaded.prepare(network.items)

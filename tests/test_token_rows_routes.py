@@ -30,7 +30,7 @@ from analysis.tokens.mixers.reading import decaying_scan, row_tokens
 from analysis.tokens.mixers.route_weights import CROSS, named_routes
 from analysis.tokens.mixers.routes import folded, inverse, route, several
 from analysis.tokens.mixers.scan_matrices import shares_of, together
-from analysis.tokens.routing.difficulty import exchanged, tenths, undecided
+from analysis.tokens.routing.difficulty import exchanged, inside, tenths, undecided
 from analysis.tokens.routing.learners import HOW_MANY
 
 GRID = (3, 4)
@@ -475,7 +475,47 @@ def test_what_places_alone_give_is_the_null(rng):
     assert rho.estimates[0].value > 0.8
     assert rho.estimates[0].null > 0.8
     assert rho.estimates[0].p_value > 0.05
+    inner = rho.estimates[1]  # tokens of a sample in any order would have 0
+    assert inner.null_low < inner.value < inner.null_high
+    assert inner.null > 0.8
+    assert inner.p_value > 0.05
     assert "no more on difficult tokens than chance" in rho.reading
+
+
+def test_a_module_that_knows_the_tokens_of_a_sample_beats_what_places_give(rng):
+    place, layout = np.tile(np.arange(20) / 5, 12), Layout(np.arange(13) * 20)
+    hard = place + rng.standard_normal(240)
+    k = np.clip(np.round(hard), 0, 4)
+    found = learners_difficulty(
+        gated(k, layout=layout), ArrayActivations(hard[:, None], "loss", layout=layout)
+    )
+    inner = found.estimates[1]
+    assert 0.3 < inner.null < inner.null_high < inner.value
+    assert inner.p_value == pytest.approx(0.01)
+    assert f"places alone give {inner.null:+.2f}" in found.reading
+
+
+def test_inside_nothing_but_chance_the_p_value_is_even(rng):
+    """Difficulty that depends on the place, learners too, of 60 runs: below 0.1 in about one of ten."""
+    layout, p = Layout(np.arange(13) * 20), []
+    for _ in range(60):
+        place = np.tile(np.arange(20) / 5, 12)
+        k = np.clip(np.round(place + rng.standard_normal(240)), 0, 4)
+        loss = (place + rng.standard_normal(240))[:, None]
+        found = learners_difficulty(gated(k, layout=layout), ArrayActivations(loss, "loss", layout=layout))
+        p.append(found.estimates[1].p_value)
+    assert 1 <= (np.array(p) <= 0.1).sum() <= 15
+    assert 0.35 < np.mean(p) < 0.65
+
+
+def test_correlations_inside_samples_are_those_of_scipy(rng):
+    of = rng.integers(0, 9, 200)
+    of[:9] = np.arange(9)
+    k, x = rng.integers(0, 4, 200).astype(float), np.round(rng.standard_normal(200), 1)
+    k[of == 3] = 2  # does not vary
+    of[of == 4] = np.where(np.cumsum(of == 4)[of == 4] > 2, 5, 4)  # two tokens
+    want = [spearmanr(k[of == s], x[of == s]).statistic for s in range(9) if s not in (3, 4)]
+    np.testing.assert_allclose(inside(k, x, of), want, atol=1e-12)
 
 
 def test_exchanged_difficulty_is_that_of_another_sample_place_by_place(rng):

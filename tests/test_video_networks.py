@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis.attribution.network_cost import ROWS
 from analysis.errors import InputError, NotEnoughData
 from analysis.methods.tokens.pooled_shapes import PooledShapesParams, pooled_shapes
 from analysis.recording.recorder import record
@@ -81,13 +82,12 @@ def test_clips_are_recorded_on_their_grid_and_pooled(tmp_path, kind):
     means = np.linalg.norm(body.mean(axis=(3, 5)), axis=-1)
     share = (means.sum(axis=(1, 2, 3)) / lengths.sum(axis=(1, 2, 3))).mean()
     assert found.estimates[0].value == pytest.approx(share, abs=1e-4)
-    if kind == "vivit":  # runs live, where it knows its frames itself
-        answered = pooled_shapes(tap)
-        assert f"{frames} x 4 x 4" in answered.title
-        assert answered.estimates[1].name.startswith("answer")
-    else:
-        with pytest.raises(NotEnoughData, match="how many frames"):
-            pooled_shapes(tap)
+    answered = pooled_shapes(tap)  # run live, the network knows its frames itself
+    assert f"{frames} x 4 x 4" in answered.title
+    assert answered.estimates[1].name.startswith("answer")
+    assert answered.estimates[1].n == 5
+    with pytest.raises(NotEnoughData, match="how many frames"):  # of rows nobody knows
+        pooled_shapes(tap, PooledShapesParams(source=ROWS))
 
 
 def test_clips_of_other_lengths_are_read_at_even_places_and_said(tmp_path):

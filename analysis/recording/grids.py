@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from math import isqrt
 
+from analysis.sources.hugging_face_videos import PATCH_FIRST
+
 MOST_LEADING = 16  # class, distillation and register tokens; more is not a leading run
 BY_FRAME = "the network has its tokens patch by patch; they are kept frame by frame"
-PATCH_FIRST = (
-    "timesformer",
-)  # kinds of networks whose tokens go through the frames of a patch, then to the next
 
 
 def below_each_other(volume) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from analysis.sources.hugging_face_inputs import ImageInputs, as_image
 from analysis.sources.preparing import eight_bit
 
 CHANNELS = (1, 3)
+PATCH_FIRST = ("timesformer",)  # kinds whose tokens go through the frames of a patch, then to the next
 
 
 def frames_of(config) -> int | None:

@@ -6,6 +6,12 @@ and an MLP m wide made of g matrices,
     linear      t (2 d e + 2 d f) + t' g d m        queries and output, keys and values, MLP
     quadratic   2 t² e                              scores and the mean of values
 
+Where time and space are read in turn (TimeSformer), of p = t - 1 patches over F frames of P places, spread evenly,
+which is the least that so many tokens cost,
+
+    linear      more by p (2 d e + 2 d f + d²)      attention over time and the projection behind it
+    quadratic   2 e (F (p/F + 1)² + p²/P)
+
 Causal attention is counted whole, as published numbers are. What is not counted: norms, softmax, activations, biases,
 and the work of deciding which tokens go. One multiply-add is one; papers that write "FLOPs" mean this number mostly.
 """
@@ -26,7 +32,8 @@ class NetworkShape:
     """`layers` blocks of width `width`, heads `heads_width` wide in all, keys and values `keys_width`, an MLP
     `mlp_width` wide of `mlp_matrices` matrices (3 where it is gated; times the experts a token sees); `fixed`
     multiply-adds outside the blocks, as patch embedding and readout. A scan has no heads and no MLP, and a `keys_width`
-    that stands for what it costs a token."""
+    that stands for what it costs a token. `frames` and `places` where time and space are read
+    in turn, else 0."""
 
     layers: int
     width: int
@@ -35,6 +42,8 @@ class NetworkShape:
     mlp_width: int
     mlp_matrices: float = 2
     fixed: float = 0.0
+    frames: int = 0
+    places: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,4 +73,9 @@ def multiply_adds(shape: NetworkShape, tokens: Sequence[float], place: str = BET
     before, behind = t[:-1], t[1:] if place == BETWEEN else t[:-1]
     linear = before * 2 * shape.width * (shape.heads_width + shape.keys_width)
     linear = linear + behind * shape.mlp_matrices * shape.width * shape.mlp_width
-    return MultiplyAdds(linear, 2 * before**2 * shape.heads_width, shape.fixed)
+    if not shape.frames:
+        return MultiplyAdds(linear, 2 * before**2 * shape.heads_width, shape.fixed)
+    patches = np.maximum(before - 1, 0)
+    linear = linear + patches * shape.width * (2 * (shape.heads_width + shape.keys_width) + shape.width)
+    space, time = shape.frames * (patches / shape.frames + 1) ** 2, patches**2 / shape.places
+    return MultiplyAdds(linear, 2 * (space + time) * shape.heads_width, shape.fixed)

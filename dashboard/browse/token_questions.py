@@ -110,6 +110,7 @@ QUESTIONS = {  # by name in the URL
             "What is rebuilt from a random projection?": "projected_tokens",
             "What did each checkpoint change?": "growth_timeline",
             "What is the loss along the path of training?": "loss_slices",
+            "Where on the plane of its path is the loss low?": "loss_plane",
             "Whom does a model merged of experts follow?": "merged_answers",
             "Would learning a new task disturb an old one?": "task_gradients",
             "Would it disturb it, by recorded gradients?": "gradient_overlap",

@@ -183,11 +183,12 @@ def _estimates(weight, chance, far, tokens, grid, d: int) -> tuple[Estimate, ...
     )  # fmt: skip
 
 
-def _cost(shapes, params: CoarseSourcesParams) -> Cost:
+def _cost(shapes, params: CoarseSourcesParams, tokens: float = RUN) -> Cost:
     (n, d), m = shapes[0], machine()
-    rows = min(n, params.maximum_samples * RUN)
-    held = 8.0 * rows * d * 5.0
-    return Cost(0.02 + m.seconds(flops64=4.0 * rows * RUN * d, moved=held * 6 + 8.0 * n * d), held)
+    rows = min(n, params.maximum_samples * tokens)
+    anywhere = rows * tokens / min(params.side**2, tokens)  # weights of every coarse token over all patches
+    held = 8.0 * (rows * d * 5.0 + 3.0 * anywhere)
+    return Cost(0.02 + m.seconds(flops64=4.0 * anywhere * d, moved=held * 6 + 8.0 * n * d), held)
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -214,7 +215,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="coarse_sources", family="tokens", title="Where a coarse token comes from", version=2,
+        id="coarse_sources", family="tokens", by_tokens=True, title="Where a coarse token comes from", version=2,
         function=coarse_sources, summary="The source region of one coarse token with its weights, beside the coverage.",
         params=CoarseSourcesParams, result=TokenMap, check=_check, cost=_cost, minimum_rows=FEWEST * RUN,
         invariance="one scale for each token; rotations of the units; the order of samples",

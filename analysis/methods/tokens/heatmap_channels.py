@@ -169,9 +169,9 @@ def _caveats(told, good, values, top, h) -> list[str]:
     return said
 
 
-def _cost(shapes, params: HeatmapChannelsParams) -> Cost:
-    rows, d = min(shapes[0][0], params.maximum_samples * RUN), shapes[0][1] + shapes[1][1]
-    samples, both = rows / RUN, shapes[0][1] * shapes[1][1]
+def _cost(shapes, params: HeatmapChannelsParams, tokens: float = RUN) -> Cost:
+    rows, d = min(shapes[0][0], params.maximum_samples * tokens), shapes[0][1] + shapes[1][1]
+    samples, both = rows / tokens, shapes[0][1] * shapes[1][1]
     held = 8.0 * rows * d * 4.0 + 8.0 * both * (2.2 * samples + 12.0)
     flops = 14.0 * rows * shapes[0][1] * d
     work = machine().seconds(flops64=flops, moved=sum(8.0 * a * b for a, b in shapes) + 10 * held)
@@ -213,7 +213,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="heatmap_channels", family="tokens", title="Heat maps as a mix of channels", version=3,
+        id="heatmap_channels", family="tokens", by_tokens=True, title="Heat maps as a mix of channels", version=3,
         function=heatmap_channels,
         summary="Which channels add most to each landmark's peak, and how channels attend to each other.",
         params=HeatmapChannelsParams, result=Matrix, check=_check, cost=_cost, inputs=2,

@@ -10,7 +10,8 @@ in order of their difficulty, in tenths.
 
 Interval: of the curve the jackknife over samples, so of rho; within samples Student's t. Null: the difficulty of other
 samples at the same places, whole samples exchanged, as tokens of one sample are no draws of their own; it leaves what
-places alone give. Of a tap of one sample or one row each, rows are exchanged. Drawn is the mean of all tokens.
+places alone give, inside samples too, where tokens in any order would give 0. Of a tap of one sample or one row each,
+rows are exchanged. Drawn is the mean of all tokens.
 
 When it lies: a token may be difficult because little was spent on it; what is rare, long or bright is often both
 difficult and costly without one for the other; learners need not cost the same.
@@ -148,19 +149,24 @@ def _estimates(k, x, of, most: int, rng) -> tuple[Estimate, ...]:
     ends = {"interval": "none: too few samples"} if half is None else {
         "low": max(rho - float(half), -1.0), "high": min(rho + float(half), 1.0),
         "interval": "jackknife over groups of samples"}  # fmt: skip
-    null = np.array([spearman(k, exchanged(x, of, rng)) for _ in range(DRAWS)])
-    far = np.abs(null - null.mean()) >= abs(rho - null.mean()) - 1e-12
-    told = [Estimate("learners with difficulty", rho, **ends, **null_spread(null), n=n, d=most,
-                     p_value=float((1 + far.sum()) / (1 + DRAWS)),
-                     null_method=f"difficulty of other samples at the same places, {DRAWS} draws",
-                     estimator="Spearman over tokens")]  # fmt: skip
+    others = [exchanged(x, of, rng) for _ in range(DRAWS)]
+    told = [Estimate("learners with difficulty", rho, **ends, n=n, d=most, estimator="Spearman over tokens",
+                     **_beside(rho, np.array([spearman(k, other) for other in others])))]  # fmt: skip
     each = inside(k, x, of)
     if len(each):
+        chance = [found.mean() for other in others if len(found := inside(k, other, of))]
         told.append(Estimate("inside a sample", float(each.mean()),
-                             **(mean_interval(each, -1.0, 1.0) or {"interval": "none: one sample"}), null=0.0,
-                             null_method="tokens of a sample exchanged", n=len(each), d=most,
+                             **(mean_interval(each, -1.0, 1.0) or {"interval": "none: one sample"}),
+                             **_beside(float(each.mean()), np.array(chance or [0.0])), n=len(each), d=most,
                              estimator="Spearman, mean over samples"))  # fmt: skip
     return tuple(told)
+
+
+def _beside(value: float, null: np.ndarray) -> dict:
+    """The null of an estimate from draws of it (m,), and its two-sided p."""
+    far = np.abs(null - null.mean()) >= abs(value - null.mean()) - 1e-12
+    return {**null_spread(null), "p_value": float((1 + far.sum()) / (1 + len(null))),
+            "null_method": f"difficulty of other samples at the same places, {len(null)} draws"}  # fmt: skip
 
 
 def _drawn(tap, k, x, of, what: str, told, notes) -> Curve:
@@ -186,7 +192,9 @@ def _reading(told, mean: np.ndarray, what: str) -> str:
     tokens, ends = ("undecided tokens", ("most decided", "least decided")) if what == UNDECIDED else (
         "difficult tokens", ("easiest", "hardest"))  # fmt: skip
     side = "no more" if rho.p_value > 0.05 else "more" if rho.value > rho.null else "less"
-    more = "" if inner is None else f" Inside a sample the correlation is {inner.value:+.2f}."
+    more = "" if inner is None else (
+        f" Inside a sample the correlation is {inner.value:+.2f}, where places alone give {inner.null:+.2f}."
+    )  # fmt: skip
     return (
         f"The module spends {side} on {tokens} than chance: from {mean[0]:.2f} learners at the {ends[0]} to "
         f"{mean[-1]:.2f} at the {ends[1]} part (Spearman {rho.value:+.2f}, by chance {rho.null_low:+.2f} to "
@@ -196,7 +204,8 @@ def _reading(told, mean: np.ndarray, what: str) -> str:
 
 def _cost(shapes, params: LearnersDifficultyParams) -> Cost:
     (n, e), m = shapes[0], machine()
-    return Cost(0.05 + m.seconds(moved=n * e * 60.0 + DRAWS * n * 500.0), n * e * 8.0 * 3.5 + n * 200.0 + 2e4)
+    held = n * e * 8.0 * 3.5 + n * (200.0 + 8.0 * DRAWS) + 2e4
+    return Cost(0.05 + m.seconds(moved=n * e * 60.0 + DRAWS * n * 1300.0), held)
 
 
 def _check() -> tuple[CheckLine, ...]:
@@ -226,7 +235,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="learners_difficulty", family="tokens", title="Compute against difficulty", version=2,
+        id="learners_difficulty", family="tokens", title="Compute against difficulty", version=3,
         function=learners_difficulty,
         summary="Whether a gated module runs more of its parts for tokens that are difficult.",
         params=LearnersDifficultyParams, result=Curve, check=_check, cost=_cost, inputs=1, more_inputs=True,

@@ -7,16 +7,18 @@ the first checkpoint to the last, max L - (1 - t) L_1 - t L_T, and the curvature
 network is run with the changed weights. Where it cannot be run, the path is one of linear probes of each tap's classes,
 and the loss that of the last tap.
 
-Interval: Student's t over samples. Null: slices along random directions with as much of their length in every tensor;
-of a component's share of the path a random walk with the same steps at right angles, whose first component has most of
-it too (near 61 %); a barrier of 0; the loss of the first checkpoint.
+Interval: Student's t over samples. Null: slices along random directions with as much of their length in every tensor,
+and of a curvature the range that 95 % of more such directions have, at three places each; of a component's share of
+the path a random walk with the same steps at right angles, whose first component has most of it too (near 61 %); a
+barrier of 0; the loss of the first checkpoint.
 
 When it lies: two components are two of millions of directions, and what is flat there need not be flat; a random walk
 looks like a path with a direction (compare the share with its null); units can be scaled without any change of the
 network, and then curvatures mean nothing by themselves; what is no weight (running means of batch norms)
 moves along; the loss is that of a few samples.
 
-Cost: opening each checkpoint, then a pass of each sample for every place: (places + checkpoints) x (2 + 2 draws).
+Cost: opening each checkpoint, then a pass of each sample for every place: (places + checkpoints) x (2 + 2 draws), and
+for both neighbours of the end along every random direction.
 
 References: H. Li, Z. Xu, G. Taylor, C. Studer & T. Goldstein (2018), "Visualizing the loss landscape of neural nets";
 J. Antognini & J. Sohl-Dickstein (2018); S. Maity et al. (2025), "Kolmogorov-Arnold attention".
@@ -38,11 +40,14 @@ from analysis.results import Curve
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.networks.loss_field import FEWEST, Landscape, loss_field
 from analysis.tokens.networks.slices_told import (
+    BENT,
     LINE,
     NAMES,
     PATH,
     RANDOM,
+    bend_places,
     bent_at,
+    second,
     slice_estimates,
     slice_reading,
 )
@@ -55,7 +60,10 @@ class LossSlicesParams:
     places: int = param(11, "Places along each component.", low=5, high=101)
     reach: float = param(0.5, "How far beyond the path slices go, in its lengths.", low=0.0, high=5.0)
     maximum_samples: int = param(64, "Most samples that the loss is of.", low=20, high=5000)
-    draws: int = param(2, "Random directions for each component.", low=1, high=20, late=True)
+    draws: int = param(2, "Random directions drawn for each component.", low=1, high=20, late=True)
+    directions: int = param(
+        19, "Random directions that each curvature is compared with.", low=19, high=500, late=True
+    )
     column: str = param(
         "label", "Classes of probes, where the network cannot be run.", column=True, late=True
     )
@@ -92,7 +100,7 @@ def loss_slices(
         raise InputError(f"{names[0]} to {names[-1]} have the same weights", "checkpoints that differ")
     x = _axis(path.places[:, 0], params)
     done = iter(range(10**6))
-    total = len(x) * len(path.axes) * (1 + params.draws) + len(names) + LINE + 1
+    total = (len(x) * (1 + params.draws) + 3 * params.directions) * len(path.axes) + len(names) + LINE + 1
 
     def loss(weights: np.ndarray) -> np.ndarray:
         progress(min(0.3 + 0.7 * next(done) / total, 1.0), "running the network with other weights")
@@ -112,11 +120,19 @@ def _axis(places: np.ndarray, params) -> np.ndarray:
 def _slices(field: Landscape, path: PathComponents, x, loss, params, rng) -> dict:
     """Losses (places, n) by what they are along."""
     last, out = field.vectors[-1].astype(np.float64), {}
+    three = x[bend_places(x, int(np.searchsorted(x, 0.0)))]
+    out[PATH] = np.stack([loss(v.astype(np.float64)) for v in field.vectors])
     for j, axis in enumerate(path.axes):
         out[NAMES[j]] = np.stack([loss(last + a * axis) for a in x])
         others = [random_like(axis, field.parts, rng) for _ in range(params.draws)]
         out[NAMES[j], RANDOM] = np.mean([[loss(last + a * o) for a in x] for o in others], axis=0)
-    out[PATH] = np.stack([loss(v.astype(np.float64)) for v in field.vectors])
+        others = (random_like(axis, field.parts, rng) for _ in range(params.directions))
+        out[NAMES[j], BENT] = np.stack(
+            [
+                second(three, np.stack([loss(last + a * o) if a else out[PATH][-1] for a in three]))
+                for o in others
+            ]
+        )
     first = field.vectors[0].astype(np.float64)
     t = np.linspace(0, 1, LINE + 2)[1:-1]
     out["line"] = np.stack(
@@ -158,7 +174,7 @@ def _curve(field: Landscape, path: PathComponents, x, made: dict, names) -> Curv
 
 def _cost(shapes, params: LossSlicesParams) -> Cost:
     n, s, m = shapes[-1][0], len(shapes), machine()
-    evals = (params.places + s + 1) * 2 * (1 + params.draws) + s + LINE
+    evals = (params.places + s + 1) * 2 * (1 + params.draws) + 4 * params.directions + s + LINE
     rows = sum(min(a, 2000) * b for a, b in shapes)
     samples = min(n, params.maximum_samples)
     seconds = OPENING * s + PASS * samples * evals + m.seconds(moved=60.0 * sum(a * b for a, b in shapes))
@@ -200,7 +216,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="loss_slices", family="tokens", title="Loss along the path of training", version=2, function=loss_slices,
+        id="loss_slices", family="tokens", title="Loss along the path of training", version=3, function=loss_slices,
         summary="Loss along components of a series of checkpoints, beside random directions; barrier and shares.",
         params=LossSlicesParams, result=Curve, check=_check, cost=_cost, inputs=3, more_inputs=True, most_inputs=64,
         matches="nothing", checkpoints=True, minimum_rows=FEWEST,

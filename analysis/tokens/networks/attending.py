@@ -140,11 +140,13 @@ def _register() -> None:
 
 
 def _taken_apart(module):
-    """A forward pass of attention with one projection `qkv` (or `to_qkv`) and one behind it, through `_active`."""
+    """A forward pass of attention with one projection `qkv` (or `to_qkv`) and one behind it, through `_active`. Where
+    the other stands in the module around it, as in TimeSformer, a tuple, as that module expects."""
     joint = getattr(module, "qkv", None) or getattr(module, "to_qkv", None)
     behind = getattr(module, "proj", None) or getattr(module, "to_out", None)
     heads = getattr(module, "num_heads", None) or getattr(module, "heads", None)
-    if joint is None or behind is None or not heads:
+    outside = behind is None and sum(1 for m in module.modules() if hasattr(m, "in_features")) == 1
+    if joint is None or not (behind or outside) or not heads:
         raise InputError(
             f"attention of {type(module).__name__} without the parts 'qkv', 'proj' and 'num_heads'",
             "those parts (or 'to_qkv', 'to_out', 'heads'), or a network of the transformers library",
@@ -159,6 +161,7 @@ def _taken_apart(module):
         out = _active[id(module)](
             query, key, value, None, float(getattr(module, "scale", query.shape[-1] ** -0.5))
         )
-        return behind(out.reshape(b, t, -1))
+        out = out.reshape(b, t, -1)
+        return (out,) if outside else behind(out)
 
     return forward

@@ -3,6 +3,9 @@
     transformer     x ← x + s₁ · attention(norm₁ x);   x ← x + s₂ · mlp(norm₂ x)
     state space     x ← x + scan(norm₁ x)                                              (Mamba, Mamba2)
 
+    divided         x ← x + D attention(norm over time);   x ← x + attention(norm₁ x);   x ← x + mlp(norm₂ x)
+                    over the frames of a place, then over the places of a frame                (TimeSformer)
+
 s₁, s₂ being learned scales where the block has them. A block of other parts (norms behind, attention and MLP side by
 side, a second attention, attention inside windows) is not among them.
 """
@@ -44,13 +47,34 @@ WINDOWED = (
     "window_size",
     "shift_size",
 )  # of a block or its attention: tokens read those of their window only
+# norm₁, attention around what asks for the kernel, norm₂, and the MLP in two modules; of these kinds alone, as others
+# with such parts are read out at places that have to stay (detections, depth)
+IN_TWO = ("layernorm_before", "attention", "layernorm_after", "intermediate", "output")
+KINDS_IN_TWO = ("videomae", "timesformer")
+OVER_TIME = ("temporal_layernorm", "temporal_attention", "temporal_dense")
+FRAME_BY_FRAME = "space_only"  # attention of each frame by itself
 OTHER_PARTS = ("crossattention", "ln_cross_attn", "cross_attn", "encoder_attn")
+
+
+@dataclass(frozen=True)
+class TwoStepMLP:
+    """An MLP that is two modules: `widen` with the non-linearity, `narrow` whose layer `dense` comes behind."""
+
+    widen: object
+    narrow: object
+
+    def __call__(self, x):
+        return self.narrow.dense(self.widen(x))
+
+    def parameters(self):
+        return [*self.widen.parameters(), *self.narrow.parameters()]
 
 
 @dataclass(frozen=True)
 class Block:
     """One block; the modules themselves. `name` as taps have it. Of a block that scans `attention` is its scan, and
-    there is no MLP."""
+    there is no MLP. `around` : the module that is called for attention, where it is not the one that asks for the
+    kernel. `over_time` : norm, attention and projection over the frames of a place, of a divided block."""
 
     name: str
     module: object
@@ -60,10 +84,22 @@ class Block:
     mlp: object = None
     scale1: object = None
     scale2: object = None
+    around: object = None
+    over_time: tuple | None = None
 
     @property
     def scans(self) -> bool:
         return self.mlp is None
+
+    @property
+    def divided(self) -> bool:
+        """Whether it reads time and space in turn."""
+        return self.over_time is not None
+
+    @property
+    def called(self) -> object:
+        """What is called for attention."""
+        return self.around or self.attention
 
 
 def stacks_of(model) -> dict[str, list[Block]]:
@@ -94,11 +130,17 @@ def blocks_of(model, stack: str | None = None) -> tuple[str, list[Block]]:
             "blocks in which every token reads all others: a token taken away would leave a hole in its window",
             "Its tokens cannot be taken away; the rows of its taps stand for tokens instead",
         )  # fmt: skip
+    if not found and getattr(getattr(model, "config", None), "attention_type", "") == FRAME_BY_FRAME:
+        raise InputError(
+            f"{type(model).__name__} runs each frame by itself and answers for each",
+            "a clip whose frames read each other",
+            "Record its frames as pictures with a network for pictures",
+        )
     if not found or stack is not None:
         raise InputError(
             f"{type(model).__name__} has no stack of transformer blocks" + (f" called '{stack}'" if stack else ""),
             "blocks of a norm, attention, a norm and an MLP (ViT, DeiT, DINOv2, CLIP, SigLIP, GPT-2, Llama, Mixtral, "
-            "LLaVA or a network of one's own with the same parts), or of a norm and a scan (Mamba)"
+            "LLaVA, ViViT, VideoMAE, TimeSformer, one's own with the same parts), or of a norm and a scan (Mamba)"
             + (f"; it has {', '.join(found)}" if found else ""),
             "Choose a tap of such a network",
         )  # fmt: skip
@@ -129,4 +171,19 @@ def _block(name: str, module) -> Block | None:
         scales = [getattr(module, part, None) if part else None for part in (scale1, scale2)]
         if all(callable(p) for p in parts) and (not scale1 or all(callable(s) for s in scales)):
             return Block(name, module, *parts, *scales)
-    return None
+    return _in_two(name, module)
+
+
+def _in_two(name: str, module) -> Block | None:
+    """A block whose attention and MLP are two modules each, of a known kind; None of others."""
+    parts = [getattr(module, part, None) for part in IN_TWO]
+    inner = getattr(parts[1], "attention", None)
+    config = getattr(module, "config", None) or getattr(inner, "config", None)
+    if not all(callable(p) for p in (*parts, inner)) or getattr(config, "model_type", "") not in KINDS_IN_TWO:
+        return None
+    if getattr(module, "attention_type", "") == FRAME_BY_FRAME:
+        return None
+    norm1, around, norm2, widen, narrow = parts
+    time = tuple(getattr(module, part, None) for part in OVER_TIME)
+    return Block(name, module, norm1, inner, norm2, TwoStepMLP(widen, narrow), around=around,
+                 over_time=time if all(callable(p) for p in time) else None)  # fmt: skip

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from analysis.sources.hugging_face_videos import PATCH_FIRST
 from analysis.sources.token_types import CLASS as TYPED_CLASS
 from analysis.sources.token_types import PATCH as TYPED_PATCH
 from analysis.sources.token_types import TokenTypes, fitting
+from analysis.tokens.networks.mean_head import reads_the_first
 from analysis.tokens.view import CLASS, PADDING, PATCH, REGISTER, TEXT, TokenLayout
 
 MOST_LEADING = 64  # class token, registers and prompts together
@@ -33,6 +35,9 @@ def layout_of(model, stack: str, inputs, tokens: int, types: Iterable[str] = ())
     if words is not None and not vision and words.shape[1] == tokens:
         return _of_text(model, given, words)
     pixels = given.get("pixel_values", None if given else inputs)
+    turned = _patch_by_patch(model, pixels, tokens)
+    if turned is not None:
+        return turned
     said = fitting(types, tokens)
     if said is not None:
         return _of_types(said, b)
@@ -43,8 +48,29 @@ def layout_of(model, stack: str, inputs, tokens: int, types: Iterable[str] = ())
     if leading == 1 or (leading and _has_class(model)):
         kinds[:, 0] = CLASS
     cell = np.where(np.arange(tokens) < leading, -1, np.arange(tokens) - leading)
-    return TokenLayout(kinds, kinds == PATCH, np.broadcast_to(cell, kinds.shape).copy(), grid,
+    free = kinds == PATCH
+    if not leading and reads_the_first(model):
+        free[:, 0] = False
+    return TokenLayout(kinds, free, np.broadcast_to(cell, kinds.shape).copy(), grid,
                        frames=volume[2] if volume else 1)  # fmt: skip
+
+
+def _patch_by_patch(model, pixels, tokens: int) -> TokenLayout | None:
+    """Of networks that go through the frames of a patch, then to the next patch, behind a class token; None of others.
+    Cells are those of the frames one below the other, as such taps are kept."""
+    shape = tuple(getattr(pixels, "shape", ()))
+    if len(shape) != 5 or getattr(getattr(model, "config", None), "model_type", "") not in PATCH_FIRST:
+        return None
+    patch = np.broadcast_to(getattr(model.config, "patch_size", 0), (2,))
+    rows, columns = (int(n // max(s, 1)) for n, s in zip(shape[3:], patch, strict=True))
+    frames = shape[1]
+    if tokens != 1 + frames * rows * columns:
+        return None
+    place, frame = np.divmod(np.arange(tokens - 1), frames)
+    cell = np.concatenate([[-1], frame * rows * columns + place])
+    kinds = np.broadcast_to(np.where(cell < 0, CLASS, PATCH), (shape[0], tokens)).copy()
+    return TokenLayout(kinds, kinds == PATCH, np.broadcast_to(cell, kinds.shape).copy(), (frames * rows, columns),
+                       frames=frames)  # fmt: skip
 
 
 def _volume(model, pixels, tokens: int) -> tuple[int, tuple[int, int], int] | None:

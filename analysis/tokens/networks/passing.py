@@ -11,6 +11,9 @@ import numpy as np
 from analysis.errors import InputError
 from analysis.tokens.dump import allowed, means_inside, removals
 from analysis.tokens.networks.attending import FAR, Attending
+from analysis.tokens.networks.divided import NOTE as DIVIDED
+from analysis.tokens.networks.divided import crossing, divided
+from analysis.tokens.networks.mean_head import weighed_for_mean
 from analysis.tokens.networks.scanning import scan
 from analysis.tokens.rebuilding import made_from, rebuilds
 from analysis.tokens.rule import AFTER, BETWEEN
@@ -52,7 +55,7 @@ class Passing:
     def forward_of(self, number: int, block, active):
         """The forward pass of this block while tokens are followed."""
         theirs = inspect.signature(type(block.module).forward)
-        takes = inspect.signature(type(block.attention).forward).parameters
+        takes = inspect.signature(type(block.called).forward).parameters
         every = any(p.kind is p.VAR_KEYWORD for p in takes.values())
 
         def forward(hidden_states, *given, **named):
@@ -79,9 +82,14 @@ class Passing:
                 self.states.append(self.state)
                 self.steps.append(None)
             self._keep("hidden", x)
-            return self._left(x) if number == self.network.layers - 1 else x
+            return self._given_on(number, x)
 
         return forward
+
+    def _given_on(self, number: int, x):
+        """What the network is given behind a block, as the block itself would give it."""
+        x = self._left(x) if number == self.network.layers - 1 else x
+        return (x,) if number in self.network.in_tuples else x
 
     def _passed_by(self, number: int, x):
         """What a block that is left out gives: what it was given."""
@@ -89,7 +97,7 @@ class Passing:
         self._keep("hidden", x)
         self.states.append(self.state)
         self.steps.append(None)
-        return self._left(x) if number == self.network.layers - 1 else x
+        return self._given_on(number, x)
 
     def _begin(self, number: int, x) -> None:
         if number == 0:
@@ -119,9 +127,13 @@ class Passing:
             out, self._attended = scan(block, x, facts, self.state.valid, self._wanted(number))
             self._keep("mean influence", self._attended and of_attention(self._attended, "mean influence"))
             return out
-        attend = Attending(self._bias, self._wanted(number), self.change and partial(self.change, number))
-        out = self._through(block, x, facts, active, attend)
-        done = attend.done
+        change = self.change and partial(self.change, number)
+        if block.divided:
+            out, done = self._divided(block, x, self._wanted(number), change)
+        else:
+            attend = Attending(self._bias, self._wanted(number), change)
+            out = self._through(block, x, facts, active, attend)
+            done = attend.done
         done.rotary = self._sliced(facts).get("position_embeddings")
         self._attended = done
         for name in (self.recorded.keys() - {"hidden", "between"}) if self.only in (None, number) else ():
@@ -137,10 +149,13 @@ class Passing:
         last = number == self.network.layers - 1  # nothing behind it: a rule that looks ahead looks at itself
         return bool(WEIGHTS & {n.removeprefix("next ") if last else n for n in self.rule.needs})
 
+    def _divided(self, block, x, wanted: bool, change=None):
+        return divided(block, x, crossing(self.layout, self.state), self._sizes(), wanted, change)
+
     def _through(self, block, x, facts, active, attend):
         active[id(block.attention)] = attend
         try:
-            out = block.attention(block.norm1(x), **self._sliced(facts))
+            out = block.called(block.norm1(x), **self._sliced(facts))
         finally:
             active.pop(id(block.attention), None)
         if attend.done is None:
@@ -181,13 +196,17 @@ class Passing:
         elif layout.causal:
             at = torch.from_numpy(state.at)
             bias = torch.where(at[:, None, None, :] > at[:, None, :, None], FAR, 0.0).to(query.dtype)
-        own = np.where(state.valid, 0.0, FAR)
-        if self.rule is not None and self.rule.proportional:
-            own = np.where(state.valid, np.log(np.maximum(state.size, 1e-12)), FAR)
+        own = self._sizes()
         if own.any():
             sizes = torch.from_numpy(own)[:, None, None, :].to(query.dtype)
             bias = sizes if bias is None else (bias + sizes).clamp(min=FAR)
         return bias
+
+    def _sizes(self) -> np.ndarray:
+        """(B, t) added to the logits of each key: the log of its size where sizes count, no weight at padding."""
+        if self.rule is None or not self.rule.proportional:
+            return np.where(self.state.valid, 0.0, FAR)
+        return np.where(self.state.valid, np.log(np.maximum(self.state.size, 1e-12)), FAR)
 
     def _keep(self, name: str, values) -> None:
         if name in self.recorded:
@@ -201,6 +220,8 @@ class Passing:
         if rebuilds(self.steps):
             made = made_from(self.states, self.steps)
             return torch.from_numpy(made).to(x.dtype) @ x
+        if self.network.means:
+            return weighed_for_mean(x, self.state, self.rule is not None and self.rule.proportional)
         return self._spread(x) if self.layout.causal else x
 
     def _spread(self, x):
@@ -230,7 +251,7 @@ class Passing:
         out = _merged(x, state, step, torch)
         self.states.append(new)
         self.steps.append(step)
-        self.notes += view.notes
+        self.notes += [*view.notes, *([DIVIDED] if self.network.blocks[number].divided else [])]
         self.deciding += time.perf_counter() - start
         return out
 
@@ -255,8 +276,10 @@ class Passing:
                 "the attention of the next block, asked for inside a block or behind the last",
                 "a rule behind a block that another follows",
             )  # fmt: skip
-        attend = Attending(self._bias, wanted=True)
-        self._through(self.network.blocks[number + 1], x, facts, active, attend)
+        block, attend = self.network.blocks[number + 1], Attending(self._bias, wanted=True)
+        if block.divided:
+            return self._divided(block, x, True)[1]
+        self._through(block, x, facts, active, attend)
         return attend.done
 
 

@@ -31,9 +31,19 @@ def shape_of(network, inputs) -> NetworkShape:
         (run.layout.kinds == TEXT).any() and (run.layout.kinds == PATCH).any()
     )  # pictures among words
     readout = _readout(network.loaded.module)
-    patch = sum(p.numel() * (patches if p.ndim == 4 or (words and p is not readout) else 1) for p in outside)
+    patch = sum(p.numel() * (patches if p.ndim > 3 or (words and p is not readout) else 1) for p in outside)
+    frames = run.layout.frames if block.divided else 0
+    places = run.layout.grid[0] * run.layout.grid[1] // frames if frames else 0
     return NetworkShape(
-        len(network.blocks), width, heads, keys, hidden, weights / (width * hidden), float(patch)
+        len(network.blocks),
+        width,
+        heads,
+        keys,
+        hidden,
+        weights / (width * hidden),
+        float(patch),
+        frames,
+        places,
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.compute.networks.optimiser_path import PathComponents
+from analysis.compute.statistics.nulls import null_spread
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate
 
 NAMES, PATH, LINE = ("first component", "second component"), "the path", 9
-RANDOM = "random directions, as long in every tensor"
+RANDOM, BENT = "random directions, as long in every tensor", "curvature along random directions"
 
 
 def slice_estimates(weights: int, path: PathComponents, x, made, names) -> tuple[Estimate, ...]:
@@ -29,25 +30,39 @@ def slice_estimates(weights: int, path: PathComponents, x, made, names) -> tuple
                         estimator=f"largest of {LINE} places, over the line between the losses"))  # fmt: skip
     centre, step = int(np.searchsorted(x, 0.0)), x[-1] - x[0]
     for j in range(len(path.axes)):
-        bent, chance = (bent_at(x, made[k], centre) * step**2 for k in (NAMES[j], (NAMES[j], RANDOM)))
+        bent = bent_at(x, made[NAMES[j]], centre) * step**2
+        chance = made[NAMES[j], BENT].mean(axis=1) * step**2
+        far = np.abs(chance - chance.mean()) >= abs(bent.mean() - chance.mean())
         name = f"curvature of the {NAMES[j]} at the end"
-        out.append(Estimate(name, float(bent.mean()), **mean_interval(bent), **facts,
-                            null=float(chance.mean()), null_method=RANDOM, unit="nats",
+        out.append(Estimate(name, float(bent.mean()), **mean_interval(bent), **facts, **null_spread(chance),
+                            p_value=float((1 + far.sum()) / (1 + len(chance))),
+                            null_method=f"{len(chance)} {RANDOM}", unit="nats",
                             estimator="second difference of the loss, for the width of the slice"))  # fmt: skip
     return tuple(out)
 
 
 def bent_at(x: np.ndarray, loss: np.ndarray, at: int) -> np.ndarray:
-    """(n,) second derivative at a place of losses (places, n), by the parabola through it and its neighbours; those
-    nearer than a hundredth of the slice, where checkpoints hardly differ, tell more of rounding than of the loss."""
+    """(n,) second derivative at a place of losses (places, n), by the parabola through it and its neighbours."""
+    three = bend_places(x, at)
+    return second(x[three], loss[three])
+
+
+def bend_places(x: np.ndarray, at: int) -> np.ndarray:
+    """(3,) a place and its neighbours; those nearer than a hundredth of the slice, where checkpoints hardly differ,
+    tell more of rounding than of the loss."""
     far = (x[-1] - x[0]) / 100
     at = min(
         max(at, int(np.searchsorted(x, x[0] + far))), int(np.searchsorted(x, x[-1] - far, side="right")) - 1
     )
     below = int(np.searchsorted(x, x[at] - far, side="right")) - 1
     above = int(np.searchsorted(x, x[at] + far))
-    a, b = x[at] - x[below], x[above] - x[at]
-    return 2 * ((loss[above] - loss[at]) / b - (loss[at] - loss[below]) / a) / (a + b)
+    return np.array([below, at, above])
+
+
+def second(x: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """(n,) second derivative of the parabola through losses (3, n) at three places (3,)."""
+    a, b = x[1] - x[0], x[2] - x[1]
+    return 2 * ((loss[2] - loss[1]) / b - (loss[1] - loss[0]) / a) / (a + b)
 
 
 def slice_reading(told, names) -> str:
@@ -62,8 +77,8 @@ def slice_reading(told, names) -> str:
         f"The first component holds {share.value:.0%} of the path (a random walk: {share.null:.0%}). The loss goes "
         f"from {last.null:.3g} to {last.value:.3g} nats; straight from {names[0]} to {names[-1]} it {said}."
     )
-    if bent.low is None or bent.low <= bent.null <= bent.high:
+    if bent.p_value > 0.05:
         return (
             f"{text} Along the component it does not bend surely more or less than along random directions."
         )
-    return f"{text} Along the component it bends {'more' if bent.low > bent.null else 'less'} than along random ones."
+    return f"{text} Along the component it bends {'more' if bent.value > bent.null else 'less'} than along random ones."

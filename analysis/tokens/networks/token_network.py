@@ -21,6 +21,7 @@ from analysis.sources.loaded_model import FORWARD_FAILURES, LoadedModel, logits_
 from analysis.tokens.networks.attending import followed
 from analysis.tokens.networks.block_parts import blocks_of
 from analysis.tokens.networks.layouts import layout_of
+from analysis.tokens.networks.mean_head import reads_the_mean
 from analysis.tokens.networks.passing import OF_SCANS, RECORDABLE, Passing
 from analysis.tokens.oracle import read_in_the_end
 from analysis.tokens.rule import Rule
@@ -69,6 +70,8 @@ class TokenNetwork:
         self.stack, self.blocks = blocks_of(loaded.module, stack)
         self.attends = not any(b.scans for b in self.blocks)
         self.has = RECORDABLE if self.attends else OF_SCANS
+        self.means = reads_the_mean(loaded.module)
+        self.in_tuples: frozenset[int] = frozenset()  # blocks that give their tokens as the first of a tuple
         self._refuse_other(loaded.prepare(list(items)))
 
     @property
@@ -151,7 +154,9 @@ class TokenNetwork:
             for m in training:
                 m.training = False
             try:
-                attention = {i: b.attention for i, b in enumerate(self.blocks) if not b.scans}
+                attention = {
+                    i: b.attention for i, b in enumerate(self.blocks) if not b.scans and not b.divided
+                }
                 with followed(module, attention) as active:
                     for i, block in enumerate(self.blocks):
                         block.module.forward = passing.forward_of(i, block, active)
@@ -186,18 +191,35 @@ class TokenNetwork:
             for c, was in zip(configs, before, strict=True):
                 c.use_cache = was
 
+    def _own_answer(self, inputs):
+        """By the network's own forward pass; notes which blocks give tuples."""
+        module, seen = self.loaded.module, set()
+
+        def noted(number: int):
+            def note(_module, _inputs, out) -> None:
+                if isinstance(out, tuple):
+                    seen.add(number)
+
+            return note
+
+        training = [m for m in module.modules() if m.training]
+        for m in training:
+            m.training = False
+        handles = [b.module.register_forward_hook(noted(i)) for i, b in enumerate(self.blocks)]
+        try:
+            return answer_tensor(self._own(inputs))
+        finally:
+            self.in_tuples = frozenset(seen)
+            for handle in handles:
+                handle.remove()
+            for m in training:
+                m.training = True
+
     def _refuse_other(self, inputs) -> None:
         import torch
 
         with model_lock(self.loaded.module), torch.inference_mode():
-            training = [m for m in self.loaded.module.modules() if m.training]
-            for m in training:
-                m.training = False
-            try:
-                own = answer_tensor(self._own(inputs))
-            finally:
-                for m in training:
-                    m.training = True
+            own = self._own_answer(inputs)
             run = self.run(inputs)
         ours, there = run.logits, torch.from_numpy(run.layout.present)
         if own.shape[:2] == there.shape == ours.shape[:2]:  # what stands at padding is nobody's answer
