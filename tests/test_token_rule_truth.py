@@ -94,7 +94,7 @@ def test_one_more_random_keep_is_not_called_nearer_than_random():
 
     beyond, outside = 0, 0
     shape = SimpleNamespace(
-        layers=1, width=1, heads_width=1, keys_width=1, mlp_width=1, mlp_matrices=2, fixed=0.0
+        layers=1, width=1, heads_width=1, keys_width=1, mlp_width=1, mlp_matrices=2, fixed=0.0, frames=0
     )
     who = SimpleNamespace(shape=lambda: shape, classifies=False)
     for seed in range(300):
