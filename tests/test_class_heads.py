@@ -281,3 +281,13 @@ def test_the_check_fails_on_broken_code(monkeypatch, module, where, name, broken
     check = module.METHODS[0].check
     monkeypatch.setattr(where, name, broken)
     assert not all(line.passed for line in check())
+
+
+def test_two_that_answer_alike_may_still_differ_by_as_much_as_so_few_samples_allow(rng):
+    of = np.arange(60) % 3
+    x = 8 * np.eye(6)[of] + 0.1 * rng.standard_normal((60, 6))
+    values = {e.name: e for e in heads.class_heads(tap(x, of), heads.ClassHeadsParams(dimension=1)).estimates}
+    gain = values["class subspaces less linear probe, k = 1"]
+    assert gain.value == 0
+    assert gain.low == pytest.approx(-gain.high)
+    assert gain.high > 0.02  # Student's t of sixty zeros would say that they never differ

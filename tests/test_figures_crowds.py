@@ -47,6 +47,17 @@ def test_no_two_lines_of_a_crowd_look_alike():
     assert {row.name for row in rows if row.control} == {"way 1", "way 2", "way 3"}
 
 
+def test_the_axis_of_a_crowd_holds_the_bands_that_are_drawn_and_no_others():
+    given = lines(12)
+    high = {**given.high, "way 2": X + 40.0}  # far down in the list: its band is not drawn
+    hidden = Curve(**{**vars(given), "high": high})
+    assert on_screen(hidden).layout.yaxis.range[1] < 2
+    assert on_paper(hidden).axes[0].get_ylim()[1] < 2
+    drawn = Curve(**{**vars(given), "high": {**given.high, "way 10": X + 40.0}})  # the first of the list
+    assert on_screen(drawn).layout.yaxis.range[1] > 41
+    assert on_paper(drawn).axes[0].get_ylim()[1] > 41
+
+
 def test_names_do_not_change_their_look_with_their_rank():
     given = lines(12)
     turned = tuple(Estimate(e.name, -e.value) for e in given.estimates)

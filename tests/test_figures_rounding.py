@@ -8,7 +8,7 @@ import pytest
 from analysis.results import Curve, Estimate
 from dashboard.figures import caption, estimates_table, null_strip
 from dashboard.figures.contrast import LEAST, contrast, readable
-from dashboard.figures.estimates import null_words, sentence, value_words
+from dashboard.figures.estimates import detail_words, null_words, sentence, value_words
 from dashboard.figures.rounding import rounded
 from dashboard.figures.style import DARK, LIGHT, OKABE_ITO, THEMES
 
@@ -72,3 +72,15 @@ def test_the_names_at_the_ends_of_lines_are_readable_on_screen():
     shown = [a.font.color for a in figure.layout.annotations if str(a.text).startswith("line")]
     assert len(shown) == 8
     assert all(contrast(colour, LIGHT.ground) >= LEAST for colour in shown)
+
+
+def test_an_interval_without_a_width_says_what_it_does_not_show():
+    """150 samples that all agree: 1 - 0.05^(1/150) = 2.0 % of others may not (the rule of three gives 3/150)."""
+    all_agree = Estimate("accuracy", 1.0, 1.0, 1.0, interval="bootstrap over samples", n=150)
+    assert "up to 2.0% of other samples may not" in detail_words(all_agree)
+    halves = Estimate("stability", 1.0, 1.0, 1.0, interval="95 % of 20 resamplings", n=150)
+    assert "does not show that there is none" in detail_words(halves)
+    for other in (Estimate("a", 1.0, 0.9, 1.0, interval="bootstrap over samples", n=150),
+                  Estimate("a", 1.0, interval="none: counted", n=150)):  # fmt: skip
+        assert "may not" not in detail_words(other)
+        assert "does not show" not in detail_words(other)

@@ -78,3 +78,12 @@ def test_one_feature_that_varies_is_refused():
     x[:, 1] = np.arange(60)
     with pytest.raises(InputError, match="1 feature"):
         keep_first(ArrayActivations(x, "s:x", {"label": np.arange(60) % 2}))
+
+
+def test_a_gain_of_nothing_has_a_width(rng):
+    of = np.arange(80) % 2
+    x = rng.standard_normal((80, 12)) + 40 * of[:, None]
+    found = keep_first(ArrayActivations(x, "apart", {"label": of}), KeepFirstParams(draws=2))
+    gain = next(e for e in found.estimates if e.name.startswith("what the first"))
+    assert gain.low < gain.value < gain.high
+    assert "Newcombe" in gain.interval

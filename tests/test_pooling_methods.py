@@ -63,6 +63,9 @@ def test_a_class_token_is_a_pooling_of_its_own_and_no_token(x):
     told[:, 0] = 50 * np.eye(6)[np.arange(60) % 3]
     found = run("pooling_curve", tap(told, (4, 4), 1))
     assert found.series["class token"][0] == 1
+    gain = {e.name: e for e in found.estimates}["gain of one p over the mean"]
+    assert gain.low < gain.value < gain.high
+    assert "Newcombe" in gain.interval
     assert "class token" not in run("pooling_curve", tap(told[:, 1:], (4, 4))).series
     lengths = run("token_norms", tap(told, (4, 4), 1))
     assert lengths.markers["class token (mean)"] == pytest.approx(50)

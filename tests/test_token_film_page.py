@@ -123,6 +123,15 @@ def test_a_divergence_that_is_next_to_nothing_is_told_without_powers_of_ten():
     assert "divergence 0.25 nats" in token_rules.answer_sentence({**answer, "nats": 0.25}, "ToMe")
 
 
+def test_times_are_told_with_their_range_and_compared_where_ranges_are_apart():
+    answer = {"answers": (), "cosine": 1.0, "nats": 0.0, "seconds": 0.0052, "seconds_before": 0.004,
+              "most_seconds": 0.0061}  # fmt: skip
+    alike = token_rules.answer_sentence({**answer, "most_seconds_before": 0.0055}, "ToMe")
+    assert "takes 5.2 to 6.1 ms instead of 4.0 to 5.5 ms." in alike
+    slower = token_rules.answer_sentence({**answer, "most_seconds_before": 0.0045}, "ToMe")
+    assert "instead of 4.0 to 4.5 ms: with so few tokens, deciding costs more than it saves." in slower
+
+
 def test_layers_are_told_with_the_linear_and_the_quadratic_part_apart():
     """Against the closed form by hand: 13 tokens of 5 units, blocks of one head and an MLP of 20."""
     from analysis.tokens.kept_dump import place_of

@@ -253,7 +253,7 @@ def test_the_null_of_a_gain_is_that_of_exchanged_signs():
     from analysis.methods.tokens.pooling_curve import _gain
 
     gain = np.full(50, 0.2)  # no spread about their mean, all of it under exchanged signs
-    e = _gain(gain, 3)
+    e = _gain(np.zeros(50), gain, 3)
     draws = (RNG(0).choice([-1, 1], (4000, 50)) * gain).mean(axis=1)
     assert e.null_high == pytest.approx(1.96 * draws.std(), rel=0.05)
 

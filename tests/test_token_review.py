@@ -329,6 +329,11 @@ def test_three_of_three_are_few(rng):
     answers = np.where(np.arange(3) == np.r_[rng.integers(0, 2, 80), 2, 0][:, None], 5.0, 0.0)
     found = expert_accuracy(*(ArrayActivations(answers, n, {"label": of}) for n in "ab"))
     assert not found.significant[:, -1].any()  # one of two samples of a class
+    alike = [e for e in found.estimates if e.name.startswith(("all together less", "different top class"))]
+    assert len(alike) > 1
+    for e in alike:  # two experts that are the same: 82 samples do not show that they never differ
+        assert e.value == 0
+        assert e.high > 0.02
 
 
 def test_a_fit_to_nothing_is_what_a_fitted_fusion_is_compared_with(rng):

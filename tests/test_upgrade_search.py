@@ -28,7 +28,8 @@ from analysis.compute.retrieval.gallery_search import (
 )
 from analysis.compute.retrieval.model_versions import ORTHOGONAL, SPLIT, in_share, versions_of
 from analysis.compute.statistics import paired_gain
-from analysis.compute.statistics.paired_gain import flipped_sums, gain_p, paired_interval
+from analysis.compute.statistics.paired_gain import flipped_sums, gain_p, paired_ends, paired_interval
+from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.errors import InputError, NotEnoughData, NotFound, ParameterError
 from analysis.methods.retrieval import upgrade_matrix as module
 from analysis.methods.retrieval.upgrade_matrix import UpgradeParams, upgrade_matrix
@@ -173,6 +174,14 @@ def test_the_paired_interval_is_newcombes(table, expected):
     after = np.repeat([True, True, False, False], [a, b, c, d])
     before = np.repeat([True, False, True, False], [a, b, c, d])
     assert paired_interval(before, after) == pytest.approx(expected, abs=6e-4)
+
+
+def test_answers_that_did_not_change_leave_a_width_and_numbers_have_students(rng):
+    told = np.ones(54)
+    ends = paired_ends(told, told)
+    assert (ends["low"], ends["high"]) == pytest.approx((-0.0664, 0.0664), abs=6e-4)
+    scores = rng.random((2, 54))
+    assert paired_ends(*scores) == mean_interval(scores[1] - scores[0])
 
 
 def test_the_paired_interval_covers():

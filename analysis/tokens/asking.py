@@ -30,9 +30,9 @@ TOLD, REPEATS, DRAWS = 6, 3, 10  # answers; runs that are timed; times that as m
 class Applied:
     """One sample under a rule, tokens really removed. `answers` (name, probability before, after); `cosine` and `nats`
     (Kullback-Leibler, from the answer before) between answers, `by_chance` the same (cosine, nats) of as many tokens
-    kept at random behind the same layers, draw by draw; `seconds_before`, `seconds` of a pass, least of three;
-    `counts` (L + 1) tokens; `owners` (L + 1, T); `notes` what the rule could not do as asked; `faults` (what was looked
-    for, verdict, sentence), as in `analysis.tokens.faults`."""
+    kept at random behind the same layers, draw by draw; `seconds_before`, `seconds` of a pass, least
+    of three, and the most; `counts` (L + 1) tokens; `owners` (L + 1, T); `notes` what the rule could not do as asked;
+    `faults` (what was looked for, verdict, sentence), as in `analysis.tokens.faults`."""
 
     answers: tuple[tuple[str, float, float], ...]
     cosine: float
@@ -44,6 +44,8 @@ class Applied:
     notes: tuple[str, ...]
     faults: tuple[tuple[str, str, str], ...]
     by_chance: tuple[tuple[float, float], ...] = ()
+    most_seconds_before: float = 0.0
+    most_seconds: float = 0.0
 
 
 class TokenDesk:
@@ -112,6 +114,7 @@ class TokenDesk:
             min(r.seconds for r in whole), min(r.seconds for r in less),
             tuple(int(s.counts[0]) for s in less[0].states), np.stack([s.owner[0] for s in less[0].states]),
             less[0].notes, _told(found), tuple(tuple(float(v[0]) for v in changes(whole[0], run)) for run in chance),
+            max(r.seconds for r in whole), max(r.seconds for r in less),
         )  # fmt: skip
 
     def _of_rows(self, sample: int) -> TokenDump:

@@ -161,14 +161,24 @@ def answer_sentence(answer: Mapping, title: str) -> str:
             if now == name
             else f"the network no longer says {name} but **{now}** ({after:.1%}, before {was:.1%})"
         )
-    slower = answer["seconds"] > answer["seconds_before"]
+    slower = answer["seconds"] > _most(answer, "seconds_before")
     near = f"cosine to the full output {number(answer['cosine'])}{_by_chance(answer, 0)}"
     apart = f"divergence {_nats(answer['nats'])}{_by_chance(answer, 1)}"
     return (
         f"With the tokens of {title} really removed, {said}; {near}, {apart}. A pass of this one sample takes "
-        f"{1000 * answer['seconds']:.1f} ms instead of {1000 * answer['seconds_before']:.1f} ms"
+        f"{_milliseconds(answer, 'seconds')} instead of {_milliseconds(answer, 'seconds_before')}"
         + (": with so few tokens, deciding costs more than it saves." if slower else ".")
     )
+
+
+def _most(answer: Mapping, which: str) -> float:
+    return max(answer.get(f"most_{which}") or 0.0, answer[which])
+
+
+def _milliseconds(answer: Mapping, which: str) -> str:
+    """Of the passes that were timed, the quickest to the slowest."""
+    low, high = (f"{1000 * seconds:.1f}" for seconds in (answer[which], _most(answer, which)))
+    return f"{low} ms" if low == high else f"{low} to {high} ms"
 
 
 def _by_chance(answer: Mapping, which: int) -> str:

@@ -71,7 +71,7 @@ def paper(result: Curve, page: Page) -> None:
             linewidth=(1.4 if row in first else 0.9) * page.scale,
         )
     label_axes(page, left, result.x_name, result.y_name)
-    left.set_ylim(span(result))
+    left.set_ylim(span(result, {row.name for row in first}))
     if result.log_x:
         left.set_xscale("log")
         left.xaxis.set_major_formatter(power_of_ten)

@@ -47,7 +47,11 @@ def screen(result: Curve, theme: Theme, notes, *, height=None, title=True):
         _line(figure, result, x, row, theme, row in first)
     figure.update_xaxes(title_text=markup(result.x_name, 60), exponentformat="power", **x_axis(result, x))
     figure.update_xaxes(domain=[0, LINES])
-    figure.update_yaxes(title_text=markup(result.y_name, 44), range=span(result), exponentformat="power")
+    figure.update_yaxes(
+        title_text=markup(result.y_name, 44),
+        range=span(result, {row.name for row in first}),
+        exponentformat="power",
+    )
     heights = _list(figure, result, rows, theme, height) if not summed else np.arange(len(rows), dtype=float)
     if summed:
         _totals(figure, rows, summed, theme)

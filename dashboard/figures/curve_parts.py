@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from analysis.results import Curve, Estimate
@@ -71,8 +73,12 @@ def marked(result: Curve, name: str) -> np.ndarray:
     return np.isin(np.asarray(result.x, float), np.asarray(result.marks.get(name, ()), float))
 
 
-def span(result: Curve) -> tuple[float, float]:
-    parts = [*result.series.values(), *result.low.values(), *result.high.values(), *result.null.values()]
+def span(result: Curve, banded: Collection[str] | None = None) -> tuple[float, float]:
+    """Both ends of the axis of values; `banded` names the series whose bands are drawn (None: all)."""
+    bands = [
+        v for side in (result.low, result.high) for k, v in side.items() if banded is None or k in banded
+    ]
+    parts = [*result.series.values(), *bands, *result.null.values()]
     values = np.concatenate([np.asarray(v, float).ravel() for v in parts])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())

@@ -51,7 +51,7 @@ def detail_words(e: Estimate) -> str:
     parts += [f"n {e.n:,}"] if e.n else []
     parts += [f"d {e.d:,}"] if e.d else []
     if rounded(e).low is not None and e.interval:
-        parts.append(f"{e.level:.0%} interval: {plain(e.interval)}")
+        parts.append(f"{e.level:.0%} interval: {plain(e.interval)}{_no_spread(e)}")
     elif e.interval.startswith(NONE):
         parts.append(f"no interval: {plain(e.interval.removeprefix(NONE))}")
     if e.null_method.startswith(NONE):
@@ -61,6 +61,17 @@ def detail_words(e: Estimate) -> str:
     if e.p_value is not None:
         parts.append(f"p {number(e.p_value, 2)}")
     return ", ".join(parts)
+
+
+def _no_spread(e: Estimate) -> str:
+    """What an interval without a width does not say: of samples that all agree, with the share of others that may not
+    (Clopper and Pearson 1934, one-sided: near 3 / n at 95 %)."""
+    if e.low != e.high or is_rounding(e) or e.n < 2:
+        return ""
+    if not any(word in e.interval for word in ("samples", "queries")):
+        return " (no spread was seen, which does not show that there is none)"
+    others = 1 - (1 - e.level) ** (1 / e.n)
+    return f" (all agree; up to {others:.1%} of other samples may not)"
 
 
 def sentence(e: Estimate, *, sizes: bool = True) -> str:

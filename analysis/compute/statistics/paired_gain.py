@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import betainc
 
 from analysis.compute.statistics.nulls import bootstrap_mean, wilson
+from analysis.compute.statistics.sample_groups import mean_interval
 
 DRAWS = 1999
 BLOCK = 100  # draws at a time
@@ -71,3 +72,12 @@ def gain_interval(before: np.ndarray, after: np.ndarray, rng: np.random.Generato
     else:
         low, high = (float(e[0]) for e in bootstrap_mean((after - before)[:, None], rng, draws=500))
     return min(low, value), max(high, value)
+
+
+def paired_ends(before: np.ndarray, after: np.ndarray) -> dict:
+    """95 % interval of the mean gain of scores (n,), as an `Estimate` takes it: Newcombe's where all are 0 or 1, which
+    has a width where no answer changed; else Student's t."""
+    if not np.isin(np.concatenate([before, after]), (0.0, 1.0)).all():
+        return mean_interval(after - before)
+    low, high = paired_interval(before == 1, after == 1)
+    return {"low": low, "high": high, "interval": "Newcombe's, paired by sample"}

@@ -9,6 +9,7 @@ from analysis.compute.correlation.correlations import fisher_interval
 from analysis.compute.linear.tap_probe import Probed
 from analysis.compute.linear.tap_spectrum import TapSpectrum
 from analysis.compute.statistics.nulls import wilson
+from analysis.compute.statistics.paired_gain import paired_ends
 from analysis.compute.statistics.rank_agreement import Agreement
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.compute.subspaces.rank_notions import Ranked
@@ -40,10 +41,13 @@ def accuracy_estimates(
     value, accuracy = np.array([one.value for one in found]), np.array([p.accuracy for p in probed])
     best = int(accuracy.argmax())
     for word, chosen in (("highest", int(value.argmax())), ("lowest", int(value.argmin()))):
-        apart = probed[best].right.astype(float) - probed[chosen].right if matched else np.zeros(1)
+        before, after = (probed[i].right.astype(float) for i in (chosen, best))
+        apart = {} if not matched else paired_ends(before, after)
+        if matched and chosen == best:
+            apart = mean_interval(after - before)  # of itself it differs in nothing
         made.append(
             Estimate(f"regret of choosing the {word} rank", float(accuracy[best] - accuracy[chosen]),
-                     **mean_interval(apart, -1.0, 1.0), null=float(accuracy[best] - accuracy.mean()), null_low=0.0,
+                     **apart, null=float(accuracy[best] - accuracy.mean()), null_low=0.0,
                      null_high=float(accuracy[best] - accuracy.min()), null_method="a tap chosen at random",
                      n=len(probed[best].right), estimator="best accuracy less that of the chosen tap")
         )  # fmt: skip

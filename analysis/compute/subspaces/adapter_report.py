@@ -8,7 +8,7 @@ from math import factorial
 import numpy as np
 
 from analysis.compute.statistics.nulls import add_one_p, wilson
-from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.compute.subspaces.prototypes import Stages
 from analysis.results import Estimate
 
@@ -43,7 +43,7 @@ def adapter_estimates(
     random = "adapters dealt to tasks at random"
     dealt = f"{random}, " + ("every deal" if exact else f"{DEALS} deals")
     return (
-        Estimate("accuracy in the adapter of the own task", float(own.mean()), **mean_interval(own, 0.0, 1.0),
+        Estimate("accuracy in the adapter of the own task", float(own.mean()), **share_interval(own),
                  null=float(per_task.sum() / count), null_method=f"{random}, exact mean", **shared),
         Estimate("accuracy in the adapters of other tasks", float(others.mean()), **mean_interval(others, 0.0, 1.0),
                  null=float(per_task.sum() / count), null_method=f"{random}, exact mean", **shared),

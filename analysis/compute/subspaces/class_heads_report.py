@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.compute.statistics.nulls import wilson
+from analysis.compute.statistics.paired_gain import paired_ends
 from analysis.compute.statistics.sample_groups import mean_interval
 from analysis.results import Estimate
 
@@ -49,7 +50,7 @@ def estimates_of(right, probe, near, own, others, k: int, chance: float, shape) 
                              estimator="held out", **common))  # fmt: skip
     gain = right - probe
     made.append(Estimate(f"class subspaces less linear probe, k = {k}", float(gain.mean()),
-                         **mean_interval(gain, -1, 1), null=0.0, null_method="both right equally often",
+                         **paired_ends(probe, right), null=0.0, null_method="both right equally often",
                          estimator="same samples", **common))  # fmt: skip
     for name, each in ((f"{OWN}, k = {k}", own), (f"{OTHERS}, k = {k}", others)):
         made.append(Estimate(name, float(each.mean()), **mean_interval(each, 0.0, 1.0), null=k / d,

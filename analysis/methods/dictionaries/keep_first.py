@@ -33,7 +33,7 @@ from analysis.compute.machine import machine
 from analysis.compute.rows.prefixes import prefix_sizes
 from analysis.compute.rows.samples import labelled_matrix
 from analysis.compute.statistics.nulls import against, wilson
-from analysis.compute.statistics.sample_groups import mean_interval
+from analysis.compute.statistics.paired_gain import paired_ends
 from analysis.errors import InputError
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -147,7 +147,7 @@ def _estimates(found, value, low, high, random, sizes, data, params) -> tuple[Es
     beyond = random[:, 1, at] - random[:, 1, -1]
     out.append(Estimate(
         f"what the first {sizes[at]} features have beyond all under wrong labels", float(gain.mean()),
-        **mean_interval(gain, -1, 1), **against(float(gain.mean()), beyond), n=n, d=int(sizes[at]),
+        **paired_ends(found[1, -1], found[1, at]), **against(float(gain.mean()), beyond), n=n, d=int(sizes[at]),
         null_method=f"random orders, {len(random)} times", estimator="by true labels, less that of all features",
     ))  # fmt: skip
     told = found[2, -1][~np.isnan(found[2, -1])]
@@ -211,7 +211,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="keep_first", family="dictionaries", title="Keep the first k features", version=1, function=keep_first,
+        id="keep_first", family="dictionaries", title="Keep the first k features", version=2, function=keep_first,
         summary="Accuracy by the first k features, with true labels and with some exchanged, and what is memorised.",
         params=KeepFirstParams, result=Curve, check=_check, cost=_cost, minimum_rows=FEWEST,
         invariance="shifting or scaling all activations; rotating inside a prefix; not reordering the features",

@@ -196,7 +196,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="rank_against_accuracy", family="rank", title="Rank against accuracy", version=1,
+        id="rank_against_accuracy", family="rank", title="Rank against accuracy", version=2,
         function=rank_against_accuracy,
         summary="Whether a rank number orders runs or layers as a held-out probe does, and what choosing by it costs.",
         params=RankAgainstAccuracyParams, result=Table, check=_check, cost=_cost, inputs=TAPS, more_inputs=True,

@@ -210,7 +210,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="adapter_tasks", family="subspaces", title="Tasks in the subspaces of adapters", version=1,
+        id="adapter_tasks", family="subspaces", title="Tasks in the subspaces of adapters", version=2,
         function=adapter_tasks,
         summary="Whether the adapter trained for a task tells its classes apart better than the other adapters do.",
         params=AdapterTasksParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

@@ -239,7 +239,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="class_heads", family="subspaces", title="Classes as subspaces", version=1, function=class_heads,
+        id="class_heads", family="subspaces", title="Classes as subspaces", version=2, function=class_heads,
         summary="How well a subspace for each class names held-out samples, against a linear probe and class means.",
         params=ClassHeadsParams, result=Curve, check=_check, cost=_cost, minimum_rows=10,
         invariance="rotating or scaling all activations together changes nothing, nor does the sign of any sample "

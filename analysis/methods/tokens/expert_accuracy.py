@@ -32,6 +32,7 @@ from analysis.compute.outputs.divergences import BY_ROW, exchanged_mean
 from analysis.compute.outputs.model_outputs import KINDS, labels_of, model_outputs, refuse_no_label
 from analysis.compute.statistics.multiple_testing import benjamini_hochberg
 from analysis.compute.statistics.nulls import binomial_p, wilson
+from analysis.compute.statistics.paired_gain import paired_ends
 from analysis.compute.statistics.sample_groups import mean_interval, share_interval
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
@@ -179,13 +180,15 @@ def _estimates(found: Answers, rng) -> tuple[Estimate, ...]:
                             null_method="labels exchanged, exact mean", estimator="share told right",
                             **common))  # fmt: skip
         out.append(Estimate(f"all together less {found.names[best]}, {what}", float((right - alone).mean()),
-                            **mean_interval(right - alone), null=0.0, null_method="equal experts",
+                            **paired_ends(alone, right), null=0.0, null_method="equal experts",
                             estimator="paired over samples", **common))  # fmt: skip
     pairs = list(combinations(range(len(found.logs)), 2))
     for measure, least in (("KL", 0.0), ("different top class", 0.0)):
         each = np.mean([BY_ROW[measure](found.logs[a], found.logs[b]) for a, b in pairs], axis=0)
         null = np.mean([exchanged_mean(measure, found.logs[a], found.logs[b], rng) for a, b in pairs])
-        out.append(Estimate(f"{measure} of two experts", float(each.mean()), **mean_interval(each, least),
+        told = len(pairs) == 1 and measure != "KL"  # of one pair yes or no
+        ends = share_interval(each) if told else mean_interval(each, least)
+        out.append(Estimate(f"{measure} of two experts", float(each.mean()), **ends,
                             null=float(null), null_method="answers to other samples, exact mean",
                             estimator="mean over pairs", **common))  # fmt: skip
     return tuple(out)
@@ -234,7 +237,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="expert_accuracy", family="tokens", title="Experts by class, many to few", version=3,
+        id="expert_accuracy", family="tokens", title="Experts by class, many to few", version=4,
         function=expert_accuracy,
         summary="Accuracy of each expert on classes with many, medium and few samples, and where two experts differ.",
         params=ExpertAccuracyParams, result=Matrix, check=_check, cost=_cost, inputs=2, more_inputs=True,

@@ -156,9 +156,9 @@ def _estimate(one, found: _Found, d: int, timed: bool) -> Estimate:
         return Estimate(f"{WORK}, {one.title}", found.work, interval="none: counted", null=1.0,
                         null_method="no removal", n=1, d=d, estimator="closed form")  # fmt: skip
     at = _ends(found)
-    return Estimate(f"time, {one.title}", at.value, low=at.low, high=at.high, level=at.level, interval=at.interval,
-                    null=found.work, null_method="share of multiply-adds that was spent", n=len(found.times), d=d,
-                    estimator=f"median ratio at {TOLD:.0%} of the multiply-adds")  # fmt: skip
+    return Estimate(f"time at {TOLD:.0%}, {one.title}", at.value, low=at.low, high=at.high, level=at.level,
+                    interval=at.interval, null=found.work, null_method="share of multiply-adds that was spent",
+                    n=len(found.times), d=d, estimator=f"median ratio at {TOLD:.0%} of the multiply-adds")  # fmt: skip
 
 
 def _noise(alone: np.ndarray, d: int) -> Estimate:
@@ -223,7 +223,7 @@ METHODS = (
         network="blocks",
         title="Time and work",
         summary="Wall time of the network with tokens really removed, beside its multiply-adds and noise.",
-        version=5,
+        version=6,
         function=latency,
         params=LatencyParams,
         result=Curve,

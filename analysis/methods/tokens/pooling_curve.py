@@ -8,7 +8,8 @@ Pooled samples are told by a linear probe that did not see them, or by the label
 channel is shifted, and the share that was clamped is said. A p for each group (as heads are: equal runs of channels) is
 chosen in the other folds by the variance between labels; the network of the paper learns it.
 
-Interval: Wilson over samples, and Student's t of paired differences. Null: shuffled labels, in closed form.
+Interval: Wilson over samples, and of paired differences Newcombe's (of neighbours Student's t). Null: shuffled labels,
+in closed form.
 
 When it lies: tokens of transformers have both signs, and the clamp throws away about half of what they say: compare
 with the shift; the best of many p on the same samples flatters itself (the estimate's p is chosen in other folds); a
@@ -30,7 +31,8 @@ from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.linear.cross_fitting import folds_of
 from analysis.compute.machine import machine
 from analysis.compute.rows.class_codes import class_codes
-from analysis.compute.statistics.sample_groups import mean_interval, share_interval
+from analysis.compute.statistics.paired_gain import paired_ends
+from analysis.compute.statistics.sample_groups import share_interval
 from analysis.results import Curve, Estimate
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.pooling.chosen_powers import chosen_powers, groups_of_channels, with_powers
@@ -157,7 +159,7 @@ def _curve(name, curve, levels, alike, params, notes, d) -> Curve:
         f"labels {mean.chance:.1%}. Highest is {best} with {levels[best].mean:.1%}."
     )
     estimates = [_estimate(k, j, params.judge, d) for k, j in levels.items()]
-    estimates.insert(0, _gain(one.score - mean.score, d))
+    estimates.insert(0, _gain(mean.score, one.score, d))
     return Curve(
         title=f"Labels kept by pooling the tokens of {name}", reading=reading, caveats=notes,
         estimates=(*estimates, *([alike] if alike else [])), x=np.arange(len(POWERS), dtype=float), x_labels=LABELS,
@@ -176,12 +178,13 @@ def _estimate(name: str, found, judge: str, d: int) -> Estimate:
     )  # fmt: skip
 
 
-def _gain(gain: np.ndarray, d: int) -> Estimate:
+def _gain(mean: np.ndarray, one: np.ndarray, d: int) -> Estimate:
+    gain = one - mean
     n, value = len(gain), float(gain.mean())
     half = float(1.96 * np.sqrt(np.square(gain).sum()) / n)  # exactly the spread when signs are exchanged
     return Estimate(
         "gain of one p over the mean", value, null=0.0, null_low=-half, null_high=half,
-        **mean_interval(gain, -1.0, 1.0),
+        **paired_ends(mean, one),
         null_method="signs of the differences exchanged, normal", n=n, d=d, estimator="paired difference",
     )  # fmt: skip
 
@@ -238,7 +241,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="pooling_curve", family="tokens", title="Which pooling keeps the labels", version=2, function=pooling_curve,
+        id="pooling_curve", family="tokens", title="Which pooling keeps the labels", version=3, function=pooling_curve,
         summary="Generalised means over p against the mean, the maximum and the class token.",
         params=PoolingCurveParams, result=Curve, check=_check, cost=_cost, minimum_rows=4 * FEWEST,
         invariance="the order of tokens and of samples; one positive scale for all units",

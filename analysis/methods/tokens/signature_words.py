@@ -7,6 +7,7 @@
 - *weights*: of a linear model of a column on all words, both per deviation; of classes the root mean square over them.
   Null: the column exchanged between samples. Interval: jackknife over groups of samples.
 - *left out*: held-out score of the model with all channels and without each, level by level. Null: exchanged columns.
+  Interval: of classes Newcombe's of paired shares, else Student's t.
 
 A cell counts where it leaves its null (Student's t of draws and groups of samples, Benjamini-Hochberg at 5 %).
 Identities to read by: S^{ij} + S^{ji} = S^i S^j, and ½ (S^{ij} - S^{ji}) is the signed area; a straight segment v has
@@ -31,9 +32,7 @@ import numpy as np
 from analysis.activations import ArrayActivations, Layout, as_activations
 from analysis.compute.machine import machine
 from analysis.compute.statistics.nulls import against
-from analysis.compute.statistics.sample_groups import (
-    mean_interval,
-)
+from analysis.compute.statistics.paired_gain import paired_ends
 from analysis.results import Estimate, Matrix
 from analysis.spec import CheckLine, Cost, Method, no_progress, param
 from analysis.tokens.mixers import path_model
@@ -135,7 +134,7 @@ def _estimates(found: Paths, whole, without) -> tuple[Estimate, ...]:
     for name, one in without.items():
         gap = whole.each - one.each
         value = float(gap.mean())
-        out.append(Estimate(f"what the channel {name} adds", value, **mean_interval(gap),
+        out.append(Estimate(f"what the channel {name} adds", value, **paired_ends(one.each, whole.each),
                             **against(value, whole.chance - one.chance), null_method=by, **common))  # fmt: skip
     return tuple(out)
 
@@ -189,7 +188,7 @@ def _check() -> tuple[CheckLine, ...]:
 
 METHODS = (
     Method(
-        id="signature_words", family="tokens", title="Path signatures, word by word", version=2,
+        id="signature_words", family="tokens", title="Path signatures, word by word", version=3,
         function=signature_words,
         summary="Coefficients of path signatures by level and word, and what the model loses without a channel.",
         params=SignatureWordsParams, result=Matrix, check=_check, cost=_cost, minimum_rows=20,
