@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from analysis.activations import ArrayActivations, Layout
 from analysis.compute.statistics.skewed_means import skewed_interval
@@ -17,8 +18,8 @@ from analysis.tokens.attention import isotropic as share
 from analysis.tokens.attention import measures as m
 from analysis.tokens.attention.heads import HeadReader, answering, planted, softmax_over, token_name
 from analysis.tokens.attention.kernels import KERNELS, confused
-from analysis.tokens.attention.memory import like_both, retrieved, separation, update
-from analysis.tokens.attention.position_null import even, measured, others_rows
+from analysis.tokens.attention.memory import energy, like_both, retrieved, separation, update
+from analysis.tokens.attention.position_null import Measured, even, measured, others_rows
 from analysis.tokens.attention.rollout import largest_flow, rolled, rollouts, with_shortcut
 from analysis.tokens.view import CLASS, PADDING, PATCH, TEXT, TokenLayout
 
@@ -64,6 +65,10 @@ def by_hand(a: np.ndarray, layout: TokenLayout, b: int, measure: str) -> float:
         return float(
             np.mean([next(k for k in range(1, len(a) + 1) if sum(sorted(row)[-k:]) >= 0.9) for row in a])
         )
+    if measure == m.SHARE:
+        each = [next(k for k in range(1, len(a) + 1) if sum(sorted(row)[-k:]) >= 0.9) for row in a]
+        may = [i + 1 if layout.causal else len(a) for i in range(len(a))]
+        return float(np.median(np.array(each) / may))
     if measure == m.GINI:
         got = a.sum(axis=0)
         return float(np.abs(got[:, None] - got).sum() / (2 * len(got) ** 2 * got.mean()))
@@ -291,6 +296,46 @@ def test_memories_fall_into_place():
     assert (apart < 1).all()
     products = x @ x.T
     assert separation(x)[2] == pytest.approx(products[2, 2] - max(np.delete(products[2], 2)))
+
+
+def test_a_state_goes_to_the_mean_or_to_a_pattern_as_the_sharpness_says():
+    """β near 0: the mean of all patterns; a large one the stored pattern; energies never rise and are not below 0."""
+    x = RNG(0).standard_normal((8, 16))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    start = x + 0.05 * RNG(1).standard_normal(x.shape)
+    mean = np.tile(x.mean(axis=0), (8, 1))
+    np.testing.assert_allclose(update(x, start, 1e-9), mean, atol=1e-8)
+    np.testing.assert_allclose(retrieved(x, start, 1e-9)[0], mean, atol=1e-8)
+    found, stays = retrieved(x, start, 60.0)
+    assert stays
+    np.testing.assert_allclose(found, x, atol=1e-5)
+    for beta in (0.5, 4.0, 30.0):
+        weight = np.exp(beta * start @ x.T)
+        weight /= weight.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(update(x, start, beta), weight @ x, atol=1e-12)
+        state, last = start, energy(x, start, beta)
+        for _ in range(20):
+            state = update(x, state, beta)
+            now = energy(x, state, beta)
+            assert (now <= last + 1e-12).all()
+            assert (now >= -1e-12).all()
+            last = now
+
+
+def test_even_weights_of_queries_and_keys_stand_at_one_over_the_square_of_the_width():
+    reader = planted(*RNG(0).standard_normal((2, 6, 12, 5)))
+    np.testing.assert_allclose(share.isotropic(reader, no_progress, RNG(0)).even, 1 / 25, rtol=1e-12)
+
+
+def test_heads_beyond_places_are_counted_at_five_per_cent_false_discoveries():
+    """One head of twenty at p = 0.02 is what twenty heads give; at p = 0.001 it counts."""
+    n, null = 9, np.zeros((1, 20, 9))
+    away = np.linspace(-1, 1, n)
+    error = away.std(ddof=1) / np.sqrt(n)
+    for p, many in ((0.02, 0), (0.001, 1)):
+        value = np.zeros((1, 20, n)) + away
+        value[0, 7] += stdtrit(n - 1, 1 - p / 2) * error
+        assert beyond(Measured(value, null, np.zeros(n))).sum() == many
 
 
 def test_the_null_of_memories_keeps_mean_and_covariance_of_queries_and_keys_exactly():

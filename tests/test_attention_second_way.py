@@ -74,6 +74,10 @@ def said(a, layout, b: int, name: str) -> float:
         return np.mean([-(row[row > 0] * np.log(row[row > 0])).sum() for row in a])
     if name == m.KEYS:
         return np.mean([1 + np.searchsorted(np.cumsum(np.sort(row)[::-1]), 0.9 - 1e-12) for row in a])
+    if name == m.SHARE:
+        keys = [sum(readable(layout, b, i)) for i in there]
+        each = [1 + np.searchsorted(np.cumsum(np.sort(row)[::-1]), 0.9 - 1e-12) for row in a]
+        return np.median([e / k for e, k in zip(each, keys, strict=True)])
     if name == m.GINI:  # by the Lorenz curve
         lorenz = np.cumsum(np.sort(a.sum(axis=0)))
         return 1 - 2 * (lorenz / lorenz[-1]).sum() / len(a) + 1 / len(a)

@@ -120,7 +120,7 @@ def test_a_feature_is_found_noted_and_sent_and_answered_without_a_mouse(site, br
     tab_to(eva, "textarea")
     eva.keyboard.type(REPLY)
     press(eva, "Reply")
-    eva.get_by_text(REPLY).first.wait_for()
+    eva.locator("[data-testid=stMarkdown]", has_text=REPLY).first.wait_for()  # shown, not in the box any more
 
     about = Workspace.open(site.workspaces["lab"]).people.about(
         Thing.feature("images", "pooled", unit_of(ada.url))

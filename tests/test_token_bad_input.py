@@ -100,35 +100,57 @@ def test_attention_that_is_not_square_is_refused():
 
 @pytest.mark.parametrize("id", [i for i in rules() if i != "random"])
 def test_padding_on_either_side_and_sequences_of_other_lengths_are_as_alone(id):
-    """Of text: the middle sample has five tokens fewer, before or behind."""
-    alone, short = T - 5, []
+    """Of text: the middle sample has five tokens fewer, before or behind, where padding reads as networks let it."""
+    alone = T - 5
+    only = TokenLayout(
+        np.full((1, alone), TEXT), _inner(np.ones((1, alone), bool)), np.full((1, alone), -1), None, True
+    )
+    cut = {name: [_cut(x, alone) for x in values] for name, values in planted().recorded.items()}
+    expected = half(rule(id), TokenDump(only, cut)).states[-1].owner[0]
     for left in (True, False):
         there = np.ones((B, T), bool)
         there[1, :5] = not left
         there[1, alone:] = left
-        kinds, free = np.where(there, TEXT, PADDING), there.copy()
-        free[:, [0, -1]] = False
-        free[1, np.flatnonzero(there[1])[[0, -1]]] = False
         at = np.flatnonzero(there[1])
-        kept = {k: [_put(x, at, left) for x in v] for k, v in planted().recorded.items()}
-        found = half(rule(id), TokenDump(TokenLayout(kinds, free, np.full((B, T), -1), None, True), kept))
+        kept = {k: [_put(x, at) for x in v] for k, v in planted().recorded.items()}
+        layout = TokenLayout(np.where(there, TEXT, PADDING), _inner(there), np.full((B, T), -1), None, True)
+        found = half(rule(id), TokenDump(layout, kept))
         owner = found.states[-1].owner[1, at]
-        short.append(np.where(owner >= 0, owner - at[0], -1))
+        np.testing.assert_array_equal(np.where(owner >= 0, owner - at[0], -1), expected)
         assert (np.delete(found.states[-1].owner[1], at) == -1).all()
-    np.testing.assert_array_equal(*short)
 
 
-def _put(x: np.ndarray, at: np.ndarray, left: bool) -> np.ndarray:
-    """The planted numbers of the middle sample's first tokens at its places, nothing elsewhere."""
-    x, own = x.copy(), x[1].copy()
-    first = np.arange(len(at))
-    if x.ndim > 2 and x.shape[-1] == x.shape[-2] == T:
-        x[1] = 0
-        part = np.tril(own[..., : len(at), : len(at)])
-        x[1][..., at[:, None], at] = part / part.sum(axis=-1, keepdims=True)
+def _inner(there: np.ndarray) -> np.ndarray:
+    """All but the first and the last token of each sample."""
+    free = there.copy()
+    for row in free:
+        row[np.flatnonzero(row)[[0, -1]]] = False
+    return free
+
+
+def _between(x: np.ndarray) -> bool:
+    return x.ndim > 2 and x.shape[-1] == x.shape[-2] == T
+
+
+def _cut(x: np.ndarray, alone: int) -> np.ndarray:
+    """The planted numbers of the middle sample's first tokens."""
+    if not _between(x):
+        return x[1:2, ..., :alone, :]
+    part = np.tril(x[1:2, ..., :alone, :alone])
+    return part / part.sum(axis=-1, keepdims=True)
+
+
+def _put(x: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The same at its places; elsewhere large numbers, and attention of padding to the last tokens."""
+    own, x = _cut(x, len(at))[0], x.copy()
+    if not _between(x):
+        x[1] = 50.0
+        x[1][..., at, :] = own
         return x
     x[1] = 0
-    x[1][..., at, :] = own[..., first, :]
+    x[1][..., at[-4:]] = 0.25
+    x[1][..., at, :] = 0
+    x[1][..., at[:, None], at] = own
     return x
 
 

@@ -108,6 +108,54 @@ def test_a_lost_class_token_is_found():
     assert "class token lost" in wrong(faults(dump, one, simulate(dump, one, at_layer(0, 30, 3, 36))))
 
 
+def merged_into_class(view, remove, settings, rng) -> Step:
+    into = np.broadcast_to(np.arange(view.state.at.shape[1]), view.state.at.shape).copy()
+    into[:, 1] = 0
+    return Step(into, np.full(into.shape, np.nan))
+
+
+def without_class(view, remove, settings, rng) -> Step:
+    into = np.broadcast_to(np.arange(view.state.at.shape[1]), view.state.at.shape).copy()
+    into[:, 0] = GONE
+    return Step(into, np.full(into.shape, np.nan))
+
+
+@pytest.mark.parametrize("decide", [merged_into_class, without_class])
+def test_a_class_token_that_is_there_but_not_alone_or_is_gone_is_lost(decide):
+    dump = noise(3)
+    one = replace(rule("tome"), decide=decide)
+    found = of(faults(dump, one, simulate(dump, one, at_layer(0, 35, 3, 36))), "class token lost")
+    assert (found.verdict, found.found, found.expected) == (FAULT, 3, 0)
+    right = of(
+        faults(dump, rule("tome"), simulate(dump, rule("tome"), at_layer(0, 30, 3, 36))), "class token lost"
+    )
+    assert (right.verdict, right.found) == (NONE, 0)
+
+
+def test_a_share_of_the_score_is_held_against_an_even_one():
+    """Nearly half of the score on the first of four tokens is no sink, on the first of thirty it is."""
+    for tokens, verdict in ((4, NONE), (30, FAULT)):
+        dump = texts(uniform(tokens, causal=False), 2)
+        ran = simulate(dump, rule("first"), at_layer(0, 1, 2, tokens - 2))
+        score = np.full((1, tokens), 0.55 / (tokens - 1))
+        score[0, 0] = 0.45
+        ran = Simulated(ran.states, [replace(ran.steps[0], score=score), None])
+        found = of(faults(dump, rule("fastv"), ran), "first-token sink of the score")
+        assert found.found == pytest.approx(0.45, abs=1e-12)
+        assert found.expected == pytest.approx(1 / tokens, abs=1e-12)
+        assert found.verdict == verdict
+
+
+def test_sizes_that_add_up_though_a_token_is_gone_are_found():
+    dump = noise(3)
+    ran = simulate(dump, rule("tome"), at_layer(0, 20, 3, 36))
+    last = ran.states[-1]
+    place = last.place.copy()
+    place[0, 5] = GONE  # its size still counts
+    found = faults(dump, rule("tome"), Simulated([*ran.states[:-1], replace(last, place=place)], ran.steps))
+    assert of(found, "mass not conserved").verdict == FAULT
+
+
 def test_copies_left_apart_are_found():
     x = RNG(0).standard_normal((2, 36, 5))
     x[:, 1::2] = x[:, ::2]

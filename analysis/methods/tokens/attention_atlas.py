@@ -2,6 +2,7 @@
 
     entropy         -sum_j A_ij log A_ij, mean over queries i (nats)
     keys            fewest keys that hold 90 % of a row, mean over queries
+    share           the same over how many keys the query may read, median over queries
     distance        (1/N) sum_ij A_ij |p_i - p_j| on the grid of patches, or along the text (non-locality)
     neighbours      mass inside the 3 x 3 patches (three words) around the query
     Gini            of the mass that tokens receive: alike 0, all on one of n 1 - 1/n
@@ -26,8 +27,8 @@ Interval: Student's t over samples; of the isotropic share that of its root, Stu
 Cost: one pass of each sample, then samples x heads x T² once; a block of queries is held at a time, never L x H x T².
 
 References: S. d'Ascoli et al. (2021), "ConViT" (non-locality); H. Ramsauer et al. (2021), "Hopfield networks is all you
-need" (keys of 90 %); H. Fu, T. Guo, Y. Bai & S. Mei (2023), "What can a single attention layer learn?" (isotropic
-share); J. Tropp et al. (2017) for ranks from one pass.
+need" (keys of 90 % and their share); H. Fu, T. Guo, Y. Bai & S. Mei (2023), "What can a single attention layer learn?"
+(isotropic share); J. Tropp et al. (2017) for ranks from one pass.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def _cost(shapes, params: AttentionAtlasParams) -> Cost:
 
 def _check() -> tuple[CheckLine, ...]:
     """Even attention on 14 x 14 and 7 x 7 patches; a head that reads itself; one that goes by places; W = I."""
-    from analysis.tokens.attention.measures import COSINE, DISTANCE, ENTROPY, KEYS, NEIGHBOURS, RANK
+    from analysis.tokens.attention.measures import COSINE, DISTANCE, ENTROPY, KEYS, NEIGHBOURS, RANK, SHARE
 
     rng = np.random.default_rng(0)
 
@@ -155,7 +156,7 @@ def _check() -> tuple[CheckLine, ...]:
     free = measured(planted(*rng.standard_normal((2, 12, 9, 4))), ENTROPY)
     two = measured(planted(*rng.standard_normal((2, 2, 9, 4))), ENTROPY)
     same = isotropic(planted(*[rng.standard_normal((40, 60, 4))] * 2), no_progress, rng)
-    alike = {ENTROPY: np.log(49), KEYS: 45.0, NEIGHBOURS: 361 / 2401}
+    alike = {ENTROPY: np.log(49), KEYS: 45.0, SHARE: 45 / 49, NEIGHBOURS: 361 / 2401}
     return (
         CheckLine("even attention, 14 x 14: mean distance", 7.281, of(large, DISTANCE), 5e-4),
         CheckLine("7 x 7", 3.609, of(flat, DISTANCE), 5e-4),
@@ -182,6 +183,7 @@ METHODS = (
         invariance="the order of samples; one constant added to all scores of a query",
         papers=(
             "ConViT: Improving Vision Transformers with Soft Convolutional Inductive Biases",
+            "Hopfield Networks is All You Need",
             "What can a Single Attention Layer Learn? A Study Through the Random Features Lens",
             "Bridging the Gap Between Vision Transformers and Convolutional Neural Networks on Small Datasets",),
         libraries=("torch", "transformers"),

@@ -2,6 +2,7 @@
 
     entropy         H_i = -sum_j A_ij log A_ij, mean over queries i (nats; log m where m keys are read alike)
     keys            fewest keys that hold 90 % of a row, mean over queries
+    share           the same over how many keys the query may read, median over queries
     distance        (1/N) sum_ij A_ij |p_i - p_j|, p on the grid of patches or along the text; weights among tokens
                     that have a place, made whole
     gini            of the mass that tokens receive: uniform 0, all on one of n 1 - 1/n
@@ -21,14 +22,25 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MASS, NUMERICAL, SKETCH = 0.9, 1e-2, 128
-ENTROPY, KEYS, DISTANCE, GINI, COSINE, RANK, NEIGHBOURS = (
-    "entropy of a row", "keys for 90 % of the mass", "mean distance", "Gini of received mass",
-    "mean cosine of rows", "numerical rank", "mass on neighbours",
+ENTROPY, KEYS, SHARE, DISTANCE, GINI, COSINE, RANK, NEIGHBOURS = (
+    "entropy of a row", "keys for 90 % of the mass", "share of the keys for 90 %", "mean distance",
+    "Gini of received mass", "mean cosine of rows", "numerical rank", "mass on neighbours",
 )  # fmt: skip
-UNITS = {ENTROPY: "nats", KEYS: "keys", DISTANCE: "tokens", GINI: "", COSINE: "", RANK: "", NEIGHBOURS: ""}
+UNITS = {
+    ENTROPY: "nats",
+    KEYS: "keys",
+    SHARE: "",
+    DISTANCE: "tokens",
+    GINI: "",
+    COSINE: "",
+    RANK: "",
+    NEIGHBOURS: "",
+}
 MEANS = {  # in a sentence, for who sees the number
     ENTROPY: "how evenly a query spreads over the keys: 0 where it reads one, log n where it reads n alike",
     KEYS: "how many keys it takes to collect 90 % of what a query reads",
+    SHARE: "the same over all keys that the query may read, of the query in the middle: a head that averages globally "
+    "takes most of them, one that tells single patterns apart next to none, between them lie metastable states",
     DISTANCE: "how far from the query lies what it reads, in patches or words (non-locality)",
     GINI: "how unequally tokens are read: 0 all alike, near 1 where all read the same one (a sink)",
     COSINE: "how alike two queries read: 1 where all read the same, whatever that is",
@@ -102,6 +114,8 @@ class Tally:
         self.count = np.zeros(n)
         if self.measure in (DISTANCE, NEIGHBOURS):
             self.place, self.placed = places(self.layout)
+        if self.measure == SHARE:
+            self.kept = {"shares": np.full((n, t), np.nan)}
         if self.measure == RANK:
             rng, s = np.random.default_rng(0), min(t, SKETCH)
             self.right = np.eye(t) if s == t else rng.standard_normal((t, s))
@@ -117,6 +131,10 @@ class Tally:
         if self.measure in (ENTROPY, KEYS):
             each = entropy(rows) if self.measure == ENTROPY else keys_for(rows)
             self.total += (each * asked).sum(axis=1)
+        elif self.measure == SHARE:
+            self.kept["shares"][:, start:stop] = np.where(
+                asked, keys_for(rows) / self._readable(start, stop), np.nan
+            )
         elif self.measure == GINI:
             self.total += rows.sum(axis=1)
         elif self.measure == COSINE:
@@ -130,6 +148,13 @@ class Tally:
             self._by_place(rows, start, stop)
             return
         self.count += asked.sum(axis=1)
+
+    def _readable(self, start: int, stop: int) -> np.ndarray:
+        """(n, stop - start) how many keys each of these queries may read; at least 1."""
+        there = self.layout.present
+        if self.layout.causal:
+            return np.maximum(np.cumsum(there, axis=1)[:, start:stop], 1)
+        return np.maximum(there.sum(axis=1, keepdims=True), 1)
 
     def _by_place(self, rows, start, stop) -> None:
         among = rows * self.placed[:, None, :]
@@ -147,6 +172,9 @@ class Tally:
         if self.measure == GINI:
             there = self.layout.present
             return np.array([gini(x[t]) for x, t in zip(self.total, there, strict=True)])
+        if self.measure == SHARE:
+            return np.array([np.median(x[t]) if t.any() else 0.0
+                             for x, t in zip(self.kept["shares"], self.layout.present, strict=True)])  # fmt: skip
         if self.measure == COSINE:
             pairs = self.count * (self.count - 1)
             return (np.square(self.total).sum(axis=1) - self.count) / np.where(pairs > 0, pairs, 1)
