@@ -163,6 +163,33 @@ def test_an_import_is_told_what_the_tokens_are(full, tmp_path):
     np.testing.assert_array_equal(shown[:, 3:], rows[:2, 1:10])  # class and heads first
 
 
+@pytest.mark.parametrize(
+    ("types", "why"),
+    [("class1+patch", "'class1'"), ("class:1", "without patches"), ("patch:2x2+patch:4", "several runs of patches"),
+     ("class:1+patch:7", "no square"), ("patch:2x2+<b>x</b>:3", "token types"), ("patch:0", "a count of 1 or more"),
+     ("patch:4+class:2", "several class tokens")],
+)  # fmt: skip
+def test_types_that_cannot_be_read_are_refused_before_anything_is_imported(full, tmp_path, types, why):
+    np.save(tmp_path / "acts.npy", np.zeros((8, 12, 4), np.float32))
+    at = open_page("workspace", show="import", dump=str(tmp_path / "acts.npy"), dump_types=types)
+    assert is_whole(at)
+    assert why in texts(at)
+    assert button(at, "Import").disabled
+
+
+def test_what_types_are_taken_for_is_told(full, tmp_path):
+    np.save(tmp_path / "acts.npy", np.zeros((8, 19, 4), np.float32))
+    said = "patch:4x4+class:1+head:2"
+    at = open_page("workspace", show="import", dump=str(tmp_path / "acts.npy"), dump_types=said)
+    told = texts(at).replace("\\", "")
+    assert "19 tokens of a sample, patches 4 x 4" in told
+    assert "row 0: class, rows 1 to 2: head, rows 3 to 18: patch" in told
+    assert not button(at, "Import").disabled
+    at = open_page("workspace", show="import", dump=str(tmp_path / "acts.npy"))
+    assert "tokens of a sample, patches" not in texts(at)
+    assert not button(at, "Import").disabled
+
+
 def test_selections_are_listed_and_deleted(full):
     full.save_selection(Selection("odd ones", "samples", "images", "pooled", ("0", "1")))
     at = open_page("workspace", show="selections")

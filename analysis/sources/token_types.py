@@ -61,8 +61,8 @@ class TokenTypes:
         return "token types, in the order kept: " + ", ".join(said)
 
 
-def token_types(text: str, tokens: int) -> TokenTypes:
-    """The map that a text says, of so many tokens.
+def token_types(text: str, tokens: int | None = None) -> TokenTypes:
+    """The map that a text says, of so many tokens; of as many as it names, where the tap is not known yet.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def token_types(text: str, tokens: int) -> TokenTypes:
             grid = (int(found[2]), int(found[3])) if found[3] else _square(count, text)
         parts.append((kind, first, count))
         first += count
-    if first != tokens:
+    if tokens is not None and first != tokens:
         raise ParameterError(
             f"token types {text!r}, which are {first} tokens", f"the {tokens} tokens of the tap"
         )

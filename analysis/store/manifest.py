@@ -27,6 +27,9 @@ from analysis.store.text import readable
 SCHEMA = 2  # 1: every tap kept the whole index; its stores are read as they are
 FILE = "manifest.json"
 DTYPES = ("float16", "float32")
+# what of a tap its digest covers beside its rows and samples: two readings of the same rows are two inputs. Stores that
+# were written before do not say so, and keep the digests under which their results are kept
+DIGESTED = ("grid", "leading", "unit_names")
 TOKENS = ("all", "mean", "cls", "last", "spatial-mean")
 
 
@@ -97,6 +100,7 @@ def begun(
         "checkpoint": with_path(checkpoint or {}, portable, directory),
         "data": with_path(data or {}, portable, directory), "settings": dict(settings or {}),
         "versions": versions(), "taps": [tap_entry(tap, folders[tap.name]) for tap in taps],
+        "digested": list(DIGESTED),
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from analysis.activations import CHUNK_ROWS, Layout
 from analysis.errors import NotFound
 from analysis.store.index_files import ArrayFile
+from analysis.store.manifest import DIGESTED
 from analysis.store.shards import Shard, read_shard, read_unit, transposed
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class StoredActivations:
     def digest(self) -> str:
         h = hashlib.sha256(repr((self.shape, self.spec.dtype, self.spec.tokens)).encode())
         h.update(self.spec.types.encode())  # the same rows are other tokens then
+        said = self.store.manifest.get("digested") or ()
+        for what in (name for name in DIGESTED if name in said):
+            h.update(repr((what, getattr(self.spec, what))).encode())
         h.update("".join(s.digest for s in self._shards).encode())
         if self._pending is not None:
             h.update(self._pending.tobytes())

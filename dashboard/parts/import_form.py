@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.errors import LoupeError
 from analysis.roots import readable
+from analysis.sources.token_types import token_types
 from dashboard import allowed, errors, jobs, state
 from dashboard.parts import outcome
 
@@ -44,9 +45,30 @@ def draw() -> None:
         "Token types (optional)", placeholder="class:1+patch:14x14", max_chars=200, help=TYPES,
         **state.bound("dump_types", ""),
     ).strip()  # fmt: skip
+    understood = _types_told(types)
     if st.button(
-        "Import", type="primary", icon=":material/input:", **allowed.to("editor", disabled=not path)
-    ):
+        "Import", type="primary", icon=":material/input:",
+        **allowed.to("editor", disabled=not path or not understood),
+    ):  # fmt: skip
         work = {"path": full[path], "name": name.strip(), "labels": full.get(labels), "types": types}
         state.set_params(job=jobs.start("import", work, f"Import {name}", patience=1.0))
     outcome.draw("import")
+
+
+def _types_told(types: str) -> bool:
+    """What is understood by the text of the types, or why it is not; whether it can be imported with."""
+    if not types:
+        return True
+    try:
+        found = token_types(types)
+    except LoupeError as refusal:
+        errors.notice(
+            {"found": refusal.found, "expected": refusal.expected, "remedy": refusal.remedy}, refused=True
+        )
+        return False
+    rows, columns = found.grid
+    st.caption(
+        f"{found.tokens} tokens of a sample, patches {rows} x {columns}; {errors.escape(found.told)}. "
+        f"Where no array has {found.tokens} tokens, nothing is imported."
+    )
+    return True
