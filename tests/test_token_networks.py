@@ -443,3 +443,31 @@ def test_the_atlas_notices_attention_that_queries_and_keys_do_not_tell(kind):
 
     assert _tells(subject(1))
     assert not _tells(subject(2))
+
+
+@pytest.mark.parametrize("kind", ["llama", "mixtral"])
+def test_keys_and_queries_without_positions_are_those_of_the_projections(kind):
+    """What the rule FEATHER scores by: the network's own projections, before the rotary positions turn them."""
+    network = made(kind)
+    inputs, caught = network.loaded.prepare(network.items[:1]), {}
+    attention = network.blocks[1].attention
+    hooks = [
+        part.register_forward_hook(lambda m, i, out, name=name: caught.update({name: out.detach()}))
+        for name, part in (("plain queries", attention.q_proj), ("plain keys", attention.k_proj))
+    ]
+    try:
+        run = network.run(inputs, record=(*caught, "plain queries", "plain keys", "queries", "keys"))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    t = inputs["input_ids"].shape[1]
+    for name, out in caught.items():
+        own = out.reshape(1, t, -1, 4).transpose(1, 2)
+        own = own.repeat_interleave(
+            4 // own.shape[1], dim=1
+        ).numpy()  # two heads of queries share one of keys
+        np.testing.assert_allclose(run.recorded[name][1], own, atol=1e-5)
+        turned = run.recorded[name.removeprefix("plain ")][1]
+        assert np.abs(turned - own)[:, :, 1:].max() > 0.1
+        np.testing.assert_allclose(turned[:, :, 0], own[:, :, 0], atol=1e-6)  # position 0 turns nothing
+    assert len(caught) == 2
