@@ -325,6 +325,14 @@ def test_what_is_missed_is_the_answer_without_one_token():
     assert least not in without.states[-1].at[0]
     p, q = (torch.log_softmax(r.logits.double(), -1)[0] for r in (network.run(inputs), without))
     assert float((p.exp() * (p - q)).sum()) == pytest.approx(found[0, least, 0], abs=1e-6)
+    most = int(np.nanargmax(found[0, :, 0]))
+    scores = np.where(np.arange(found.shape[1]) == most, -1.0, found[0, :, 0])[None, :, None]
+    gone = network.run(inputs, rule("dynamicvit"), at_layer(1, 15, 3, 16), given={"oracle": scores})
+    assert most not in gone.states[-1].at[0]
+    q = torch.log_softmax(gone.logits.double(), -1)[0]
+    nats, turned = float((p.exp() * (p - q)).sum()), float((q.exp() * (q - p)).sum())
+    assert nats == pytest.approx(found[0, most, 0], rel=1e-6)
+    assert abs(nats - turned) > 1e-3 * nats  # which of the two answers comes first is told
 
 
 @pytest.mark.parametrize("kind", ["vit", "llama"])
