@@ -286,3 +286,16 @@ def test_attention_to_fewer_keys_through_a_registry_is_refused():
     query, key = torch.randn(1, 2, 16, 4), torch.randn(1, 2, 4, 4)
     with pytest.raises(InputError, match="attention of 16 queries to 4 keys"):
         attend(query, key, key, None, 1.0)
+
+
+@pytest.mark.parametrize("name", ["softcap", "position_bias", "s_aux"])
+def test_attention_whose_logits_are_changed_is_refused(name):
+    """Not read as plain softmax: its weights would be others than those that the network pays."""
+    from analysis.tokens.networks.attending import _registered
+
+    q, k, v = torch.randn(3, 1, 2, 4, 3)
+    with pytest.raises(InputError, match=name):
+        _registered(torch.nn.Identity(), q, k, v, None, **{name: 30.0})
+    out, _ = _registered(torch.nn.Identity(), q, k, v, None, **{name: None})
+    weights = torch.softmax(q @ k.transpose(2, 3) * 3**-0.5, dim=-1)
+    torch.testing.assert_close(out, (weights @ v).transpose(1, 2))

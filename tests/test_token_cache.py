@@ -24,6 +24,7 @@ from analysis.tokens.cache.errors import (
     answer_errors,
     changed_cache,
     fitted,
+    one_sample,
     output_errors,
     relative,
     ways_of,
@@ -58,10 +59,12 @@ from analysis.tokens.cache.projections import (
 from analysis.tokens.cache.quantisers import (
     DECIBEL,
     MIXED,
+    PLAIN,
     ROTATED,
     at_bits,
     axes_of,
     decibels,
+    mean_bits,
     quantised,
     quantised_columns,
 )
@@ -492,3 +495,22 @@ def test_matrices_of_blocks_are_rounded_output_by_output(networks):
             linear.blocks[1], {k: v.numpy() for k, v in linear.loaded.module.state_dict().items()}
         ).values()
     )
+
+
+def test_no_sample_is_judged_by_axes_that_have_seen_it():
+    """Keys of even samples lie along the first axis, those of odd ones along the second: each fold fits the other's."""
+    x = np.zeros((4, 1, 1, 6, 3))
+    for i, one in enumerate(x):
+        one[..., i % 2] = np.arange(1.0, 7)
+    samples = [one_sample(a, a, a) for a in x]
+    cache = SimpleNamespace(samples=samples, shape=(1, 1, 1, 3), trained={})
+    for fold in range(FOLDS):
+        keys, values = fitted(cache, fold, np.random.default_rng(0)).matrices(PCA, 1, 0, True)
+        seen = np.eye(3)[1 - fold]
+        np.testing.assert_allclose(keys[0], np.outer(seen, seen), atol=1e-12)
+        np.testing.assert_allclose(values[0], np.outer(seen, seen), atol=1e-12)
+
+
+def test_an_eighth_of_the_axes_at_twice_the_bits_is_four_and_a_half():
+    assert [mean_bits(4, way, 64) for way in (PLAIN, ROTATED, MIXED)] == [4, 4, 4.5]
+    assert mean_bits(2, MIXED, 8) == 2.25

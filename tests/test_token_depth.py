@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.special import betainc
 from analysis.compute.networks.depth import change_of_level, fresh, sizes_and_cosines
 from analysis.compute.networks.norms import ignored
 from analysis.compute.networks.random_projections import energy_kept, energy_variance, random_basis
+from analysis.tokens.arithmetic import multiply_adds
 from analysis.tokens.exits import THRESHOLDS, costs_of, leaving
 from analysis.tokens.lens import cosines, divergences, overlaps
 from analysis.tokens.readouts import NOT_LINEAR, frozen_answers, linear
@@ -250,3 +252,13 @@ def test_a_readout_that_is_no_norm_and_linear_map_is_left_as_it_is():
     found, said = frozen_answers(who, z)
     assert said == (NOT_LINEAR,)
     np.testing.assert_array_equal(found, z)
+
+
+def test_leaving_early_saves_layers_and_nothing_outside_them(monkeypatch):
+    """Of a network whose patches and readout cost as much as two of its four layers."""
+    x = np.random.default_rng(0).standard_normal((3, 5, 6))
+    who = RandomStream(x, np.ones((3, 5), bool), np.random.default_rng(1), 4)
+    plain = who.shape()
+    found = multiply_adds(plain, [5.0] * 5)
+    monkeypatch.setattr(who, "shape", lambda: replace(plain, fixed=found.total / 2))
+    np.testing.assert_allclose(costs_of(who), (np.arange(1, 5) + 2) / 6, atol=1e-12)

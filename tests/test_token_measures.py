@@ -218,3 +218,9 @@ def test_without_a_network_only_work_is_told(tap):
     told = found.x >= TOLD  # below, rows of so few layers cannot spend as little
     assert (np.diff(found.null["Random"][told]) < 0).all()
     np.testing.assert_allclose(found.null["Random"][told], found.x[told], atol=0.08)
+
+
+def test_one_slow_repeat_moves_no_median():
+    found = median_of(np.array([1.0, 9.0, 1.2, 1.1, 1.3]))
+    assert (found.value, found.low, found.high) == (1.2, 1.0, 9.0)
+    assert noise_of(np.array([1.0, 1.0, 2.0, 3.0, 100.0])) == pytest.approx(0.5)

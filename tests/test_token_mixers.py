@@ -376,3 +376,26 @@ def test_a_scan_that_is_not_what_the_mixer_does_is_refused():
     with pytest.raises(InputError, match="unrolled"):
         one.matrix(0, 0)
     assert one.matrix(1, 0).shape == (19, 19)
+
+
+def test_bilinear_steps_are_the_trapezoid_rule(rng):
+    """Second implementation: h' - h = Δ/2 (A h' + A h) + Δ B u of a held input, solved for h'."""
+    space = state_space(rng)
+    turn, into = ssm.discrete(space, ssm.BILINEAR)
+    h = rng.standard_normal(space.a.shape) + 1j * rng.standard_normal(space.a.shape)
+    step, u = space.step[:, None], 0.7
+    behind = turn * h + into * u
+    np.testing.assert_allclose(behind - h, step / 2 * space.a * (behind + h) + step * space.b * u, atol=1e-12)
+
+
+@pytest.mark.parametrize("grid", [(3, 5), (4, 4), (1, 6)])
+def test_what_goes_by_rows_and_columns_apart_is_all_toeplitz_on_its_grid(grid, rng):
+    """Any number for each offset, rows and columns apart, is told by it whole; along a line it is not."""
+    rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+    table = rng.standard_normal((2 * grid[0], 2 * grid[1]))
+    m = table[rows[:, None] - rows[None], columns[:, None] - columns[None]]
+    score, chance = measures.toeplitz_score(m, np.arange(len(m)), grid[1])
+    assert score == pytest.approx(1, abs=1e-12)
+    offsets = (2 * grid[0] - 1) * (2 * grid[1] - 1)
+    assert chance == pytest.approx((offsets - 1) / (m.size - 1), abs=1e-12)
+    assert (measures.toeplitz_score(m)[0] < 0.99) == (grid[0] > 1)

@@ -351,6 +351,14 @@ def test_what_is_missed_is_the_answer_without_one_token():
     assert least not in without.states[-1].at[0]
     p, q = (torch.log_softmax(r.logits.double(), -1)[0] for r in (network.run(inputs), without))
     assert float((p.exp() * (p - q)).sum()) == pytest.approx(found[0, least, 0], abs=1e-6)
+    most = int(np.nanargmax(found[0, :, 0]))
+    scores = np.where(np.arange(found.shape[1]) == most, -1.0, found[0, :, 0])[None, :, None]
+    gone = network.run(inputs, rule("dynamicvit"), at_layer(1, 15, 3, 16), given={"oracle": scores})
+    assert most not in gone.states[-1].at[0]
+    q = torch.log_softmax(gone.logits.double(), -1)[0]
+    nats, turned = float((p.exp() * (p - q)).sum()), float((q.exp() * (q - p)).sum())
+    assert nats == pytest.approx(found[0, most, 0], rel=1e-6)
+    assert abs(nats - turned) > 1e-3 * nats  # which of the two answers comes first is told
 
 
 @pytest.mark.parametrize("kind", ["vit", "llama", "timesformer"])
@@ -469,3 +477,31 @@ def test_the_atlas_notices_attention_that_queries_and_keys_do_not_tell(kind):
 
     assert _tells(subject(1))
     assert not _tells(subject(2))
+
+
+@pytest.mark.parametrize("kind", ["llama", "mixtral"])
+def test_keys_and_queries_without_positions_are_those_of_the_projections(kind):
+    """What the rule FEATHER scores by: the network's own projections, before the rotary positions turn them."""
+    network = made(kind)
+    inputs, caught = network.loaded.prepare(network.items[:1]), {}
+    attention = network.blocks[1].attention
+    hooks = [
+        part.register_forward_hook(lambda m, i, out, name=name: caught.update({name: out.detach()}))
+        for name, part in (("plain queries", attention.q_proj), ("plain keys", attention.k_proj))
+    ]
+    try:
+        run = network.run(inputs, record=(*caught, "plain queries", "plain keys", "queries", "keys"))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    t = inputs["input_ids"].shape[1]
+    for name, out in caught.items():
+        own = out.reshape(1, t, -1, 4).transpose(1, 2)
+        own = own.repeat_interleave(
+            4 // own.shape[1], dim=1
+        ).numpy()  # two heads of queries share one of keys
+        np.testing.assert_allclose(run.recorded[name][1], own, atol=1e-5)
+        turned = run.recorded[name.removeprefix("plain ")][1]
+        assert np.abs(turned - own)[:, :, 1:].max() > 0.1
+        np.testing.assert_allclose(turned[:, :, 0], own[:, :, 0], atol=1e-6)  # position 0 turns nothing
+    assert len(caught) == 2

@@ -194,3 +194,26 @@ def test_groups_that_a_method_made_are_the_first_colours_and_its_numbers_stand_b
     assert first(np.array(["expert 1", "expert 2"]), known) == "map:x"
     assert first(np.array([0.1, 0.2]), known) == "label"
     assert first(np.array([0.1, 0.2]), ("map:x",)) == "map:x"
+
+
+def test_all_of_many_patches_inside_are_named(film):
+    """Nine of the twelve in five runs, and the words of a long text."""
+    owner = np.array(film.owner)
+    members = [1, 2, 4, 5, 6, 9, 10, 11, 12]
+    owner[1:] = np.arange(13)
+    owner[1:, members] = 1
+    whole = TokenFilm(title="planted", names=film.names, owner=owner, grid=GRID, cell=np.asarray(film.cell))
+    said = token_marks.opened_words(whole, (1, 9))
+    assert said.endswith(
+        "9 of the 13 tokens inside: columns in row 1: 1 to 2, 4; row 2: 1 to 2; row 3: 1 to 4."
+    )
+    assert np.flatnonzero(film_marks.inside(whole, 1, 9)).tolist() == members
+    words = TokenFilm(
+        title="planted",
+        names=("input", "layer 1"),
+        owner=np.array([range(9), [0] * 9]),
+        words=tuple("abcdefghi"),
+    )
+    assert token_marks.opened_words(words, (1, 4)).endswith(
+        ", ".join(f"{i} {w!r}" for i, w in enumerate("abcdefghi")) + "."
+    )

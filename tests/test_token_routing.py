@@ -12,7 +12,7 @@ from analysis.errors import InputError, NotFound
 from analysis.spec import no_progress
 from analysis.tokens.routing.cells import margins, nearest_elsewhere, plane_of
 from analysis.tokens.routing.choices import errors
-from analysis.tokens.routing.classes import information
+from analysis.tokens.routing.classes import information, shares_of_samples
 from analysis.tokens.routing.gates import (
     GATES,
     LOGITS,
@@ -304,3 +304,14 @@ def test_a_network_without_a_router_is_refused_unless_the_tap_holds_gates(monkey
         held = routed(tap, 40, AUTOMATIC, rng, no_progress)
         assert any("has no router" in note for note in held.notes)
         np.testing.assert_allclose(held.logits, fixed(values), atol=1e-9)
+
+
+def test_a_sample_counts_once_however_many_tokens_it_has():
+    """Three tokens of the first sample, one of the second; each goes to two of three experts."""
+    logits = np.array([[2, 1, 0], [2, 1, 0], [2, 0, 1], [0, 1, 2.0]])
+    found = SimpleNamespace(logits=logits, experts=3, samples=np.array([5, 5, 5, 9]))
+    samples, shares = shares_of_samples(found, 2)
+    assert samples.tolist() == [5, 9]
+    np.testing.assert_allclose(shares, [[3 / 6, 2 / 6, 1 / 6], [0, 1 / 2, 1 / 2]], atol=1e-12)
+    other = SimpleNamespace(logits=logits[::-1], experts=3, samples=found.samples[::-1])
+    np.testing.assert_allclose(shares_of_samples(other, 2)[1], shares, atol=1e-12)

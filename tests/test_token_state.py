@@ -229,3 +229,28 @@ def test_a_rule_that_these_tokens_do_not_allow_is_left_out_of_the_ledger_and_nam
         known["mctf"] = held
     assert list(found.series) == ["ToMe"]
     assert any("MCTF is left out: a rule of another network" in c for c in found.caveats)
+
+
+def test_a_film_is_of_the_sample_that_is_asked_for():
+    """Score and owner of the second of three samples, whose tokens went otherwise."""
+    from analysis.tokens.film import film
+
+    dump, one = planted(), rules()["fastv"]
+    found = simulate(dump, one, at_layer(1, 6, LAYERS, T - 1))
+    for row in range(B):
+        shown = film(found.states, found.steps, dump.layout, one, row=row, title="planted")
+        np.testing.assert_array_equal(shown.owner, found.owners[:, row])
+        read = dump.recorded["mean attention"][1][row, 0]
+        np.testing.assert_allclose(
+            np.asarray(shown.score)[2], read, atol=1e-12
+        )  # what the second layer judged by
+        assert np.asarray(shown.judged)[2].all()
+        assert not np.asarray(shown.judged)[[0, 1, 3, 4]].any()
+    # three layers behind the merge: a token is judged through the one it is inside
+    merges = simulate(dump, rules()["tome"], schedule("even", 0.5, LAYERS, T - 1))
+    for row in range(B):
+        shown = film(merges.states, merges.steps, dump.layout, rules()["tome"], row=row, title="planted")
+        place = merges.states[2].place[row]
+        score = merges.steps[2].score[row][place]
+        np.testing.assert_array_equal(np.asarray(shown.judged)[3], np.isfinite(score))
+        np.testing.assert_allclose(np.asarray(shown.score)[3][np.isfinite(score)], score[np.isfinite(score)])

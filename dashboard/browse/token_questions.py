@@ -31,6 +31,7 @@ QUESTIONS = {  # by name in the URL
             "What goes wrong with a rule?": "token_faults",
             "How few tokens does every layer need?": "token_search",
             "Do layers agree which tokens matter?": "token_rankings",
+            "How many steps should a PageRank take?": "pagerank_steps",
         },
     ),
     "attention": View(
